@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod catalogue;
+pub mod error;
 pub mod event;
 pub mod hold;
 pub mod id;
@@ -10,5 +11,9 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod seat;
+pub mod service;
 pub mod store;
 pub mod time;
+
+pub use error::Error;
+pub use service::BookingService;

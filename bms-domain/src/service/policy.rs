@@ -1,0 +1,118 @@
+//! The limits and times, in one place.
+
+use std::time::Duration;
+
+use crate::store::SeatLimits;
+
+/// Limits and times. The defaults are those of the documentation; all can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// How long a hold lasts: 10 minutes.
+    pub hold_ttl: Duration,
+    /// How long an order waits for payment: 5 minutes.
+    pub order_ttl: Duration,
+    /// How much longer than its order a hold lasts, so that the seats stay covered (promise P8): 2 seconds. At least the
+    /// deadline of a store call, which may lie between the two.
+    pub checkout_grace: Duration,
+    /// The longest that a hold may last, however often it is prolonged: 30 minutes.
+    pub longest_hold: Duration,
+    /// 10 seats a hold, 10 seats a user and show.
+    pub limits: SeatLimits,
+    /// How long the first answer to an idempotency key is kept: 24 hours.
+    pub keep_answers: Duration,
+    /// After how long a request whose process died may be run again: 30 seconds.
+    pub request_lease: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            hold_ttl: Duration::from_mins(10),
+            order_ttl: Duration::from_mins(5),
+            checkout_grace: Duration::from_secs(2),
+            longest_hold: Duration::from_mins(30),
+            limits: SeatLimits { per_hold: 10, per_user_and_show: 10 },
+            keep_answers: Duration::from_hours(24),
+            request_lease: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a policy is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// A time that is zero, or longer than a day.
+    #[error("{0} must be more than zero and at most a day")]
+    Time(&'static str),
+    /// A limit of zero seats, or of more than 100 a hold.
+    #[error("{0} must be 1 to 100 seats")]
+    Limit(&'static str),
+    /// An order made at the end of a hold's time could not be covered.
+    #[error("longest_hold must be at least hold_ttl + order_ttl + checkout_grace")]
+    LongestHold,
+    /// The order could be made later than the hold covers it.
+    #[error("checkout_grace must be at least the deadline of a store call")]
+    Grace,
+}
+
+impl Policy {
+    /// The most seats that a hold may be allowed to have.
+    pub const MAX_SEATS_PER_HOLD: u32 = 100;
+
+    /// Checks the times and limits against each other and against the deadline of a store call.
+    pub(super) fn check(&self, deadline: Option<Duration>) -> Result<(), PolicyError> {
+        let day = Duration::from_hours(24);
+        for (name, time) in [
+            ("hold_ttl", self.hold_ttl),
+            ("order_ttl", self.order_ttl),
+            ("checkout_grace", self.checkout_grace),
+            ("longest_hold", self.longest_hold),
+            ("request_lease", self.request_lease),
+        ] {
+            if time < Duration::from_millis(1) || time > day {
+                return Err(PolicyError::Time(name));
+            }
+        }
+        if !(1..=Self::MAX_SEATS_PER_HOLD).contains(&self.limits.per_hold) {
+            return Err(PolicyError::Limit("limits.per_hold"));
+        }
+        if self.limits.per_user_and_show == 0 {
+            return Err(PolicyError::Limit("limits.per_user_and_show"));
+        }
+        if self.longest_hold < self.hold_ttl + self.order_ttl + self.checkout_grace {
+            return Err(PolicyError::LongestHold);
+        }
+        if deadline.is_some_and(|deadline| self.checkout_grace < deadline) {
+            return Err(PolicyError::Grace);
+        }
+        Ok(())
+    }
+
+    /// How long from now an order keeps its seats held.
+    pub(super) fn cover(&self) -> Duration {
+        self.order_ttl + self.checkout_grace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_together() {
+        assert_eq!(Policy::default().check(Some(Duration::from_secs(2))), Ok(()));
+    }
+
+    #[test]
+    fn a_policy_that_breaks_a_promise_is_refused() {
+        let policy = Policy { order_ttl: Duration::from_mins(25), ..Policy::default() };
+        assert_eq!(policy.check(None), Err(PolicyError::LongestHold));
+        assert_eq!(Policy::default().check(Some(Duration::from_secs(3))), Err(PolicyError::Grace));
+        let policy = Policy { hold_ttl: Duration::ZERO, ..Policy::default() };
+        assert_eq!(policy.check(None), Err(PolicyError::Time("hold_ttl")));
+        let policy = Policy { limits: SeatLimits { per_hold: 101, per_user_and_show: 1 }, ..Policy::default() };
+        assert_eq!(policy.check(None), Err(PolicyError::Limit("limits.per_hold")));
+    }
+}

@@ -1,0 +1,98 @@
+//! The seat map: which seats of a show can be had.
+
+use std::sync::Arc;
+
+use super::BookingService;
+use super::holds::PRIME_ATTEMPTS;
+use crate::catalogue::Listing;
+use crate::error::Error;
+use crate::id::ShowId;
+use crate::seat::SeatBits;
+use crate::store::{Changes, Fence, Occupancy, OccupancyRead, Restored, ShowClaims};
+
+/// A show's seats at one moment. Says nothing of who holds or owns a seat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeatMap {
+    /// The show's listing.
+    pub listing: Arc<Listing>,
+    /// Grows with every change of the occupancy.
+    pub version: u64,
+    /// Seats that are sold, or not for sale.
+    pub unavailable: SeatBits,
+    /// Seats under a live hold. Never one that is unavailable.
+    pub held: SeatBits,
+}
+
+impl SeatMap {
+    /// How many seats can be had.
+    #[must_use]
+    pub fn available(&self) -> u32 {
+        self.listing.layout().seat_count().saturating_sub(self.unavailable.count() + self.held.count())
+    }
+}
+
+impl BookingService {
+    /// Which seats of a show can be had. The hold store is read first and the durable store second, and the durable store
+    /// wins: a seat that was confirmed before this call began is never shown free (promise P12).
+    ///
+    /// # Errors
+    /// `NotFound` (the show), `Unavailable`.
+    pub async fn seat_map(&self, show: &ShowId) -> Result<SeatMap, Error> {
+        let listing = self.listing(show).await?;
+        let occupancy = self.occupancy(&listing).await?;
+        let mut unavailable = self.of_orders(self.orders().sold(show, listing.layout().seat_count())).await?;
+        unavailable.union_with(&occupancy.sold);
+        unavailable.union_with(listing.blocked());
+        let mut held = occupancy.held;
+        held.subtract(&unavailable);
+        Ok(SeatMap { listing, version: occupancy.version, unavailable, held })
+    }
+
+    /// The changes of a show's occupancy after a version, for live maps. Waits until there is one, without a deadline: the
+    /// caller bounds it, and calls again now and then to see what has expired meanwhile.
+    ///
+    /// # Errors
+    /// `NotFound` (the show), `Unavailable`.
+    pub async fn seat_changes(&self, show: &ShowId, after: u64) -> Result<Changes, Error> {
+        Ok(self.holds().changes(show, after).await?)
+    }
+
+    /// The hold store's word on a show, after priming it if it must be.
+    async fn occupancy(&self, listing: &Listing) -> Result<Occupancy, Error> {
+        let show = &listing.show().show_id;
+        for _ in 0..PRIME_ATTEMPTS {
+            match self.of_holds(self.holds().occupancy(show)).await? {
+                // A map of another plan: the catalogue has moved on, and nothing of the old plan was sold.
+                OccupancyRead::Known(known) if known.layout != listing.layout().id() => {
+                    self.prime(listing, known.fence).await?;
+                }
+                OccupancyRead::Known(known) => return Ok(known),
+                OccupancyRead::NotPrimed(fence) => {
+                    self.prime(listing, fence).await?;
+                }
+            }
+        }
+        Err(Error::Unavailable { dependency: "the hold store", source: None })
+    }
+
+    /// Restores what the durable store knows of a show into the hold store (promise P10). Says what that added and freed.
+    pub(super) async fn prime(&self, listing: &Listing, mut fence: Fence) -> Result<(u32, u32), Error> {
+        let show = &listing.show().show_id;
+        for _ in 0..PRIME_ATTEMPTS {
+            let (sold, pending) = self.of_orders(self.orders().claims(show)).await?;
+            let claims = ShowClaims {
+                show: *show,
+                layout: listing.layout().id(),
+                seats: listing.layout().seat_count(),
+                sold,
+                pending,
+                grace: self.policy().checkout_grace,
+            };
+            match self.of_holds(self.holds().restore(&claims, fence)).await? {
+                Restored::Done { added, freed } => return Ok((added, freed)),
+                Restored::Stale(newer) => fence = newer,
+            }
+        }
+        Err(Error::Unavailable { dependency: "the hold store", source: None })
+    }
+}

@@ -1,0 +1,135 @@
+//! Upkeep: nothing here is needed for the promises; it tidies up, mends early what would be mended late, and takes
+//! events out. Safe to run in many processes at once.
+
+use std::time::Duration;
+
+use super::BookingService;
+use super::orders::require_admin;
+use crate::error::Error;
+use crate::event::EventSink;
+use crate::id::{Caller, OrderId, ShowId};
+use crate::payment::RefundDue;
+use crate::store::{Fence, OccupancyRead, OrderChange, StoreError};
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Holds that were retired.
+    pub holds: usize,
+    /// Payments under way whose provider was asked.
+    pub payments_asked: usize,
+    /// Orders that were persisted as expired.
+    pub orders: usize,
+    /// Answers to idempotency keys that were forgotten.
+    pub answers: usize,
+}
+
+/// What reconciling a show with the durable store did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Seats that were not marked sold and are.
+    pub added: u32,
+    /// Seats that were marked sold and are not.
+    pub freed: u32,
+}
+
+/// Whether a dependency answers.
+#[derive(Debug)]
+pub struct Readiness {
+    /// Which.
+    pub dependency: &'static str,
+    /// `None` when it answers.
+    pub problem: Option<Error>,
+}
+
+impl BookingService {
+    /// Retires expired holds, asks the provider about payments that are under way for orders past their end, persists
+    /// expired orders, and forgets old answers: each at most `limit`.
+    ///
+    /// # Errors
+    /// `Unavailable`, from the first store that does not answer. A provider that does not answer is only skipped.
+    pub async fn sweep(&self, limit: usize) -> Result<Swept, Error> {
+        let mut swept = Swept { holds: self.of_holds(self.holds().sweep(limit)).await?, ..Swept::default() };
+        for attempt in self.of_orders(self.orders().open_attempts(limit)).await? {
+            match self.ask_gateway(&attempt.order, &attempt.reference).await {
+                Ok(Some(report)) => {
+                    swept.payments_asked += 1;
+                    self.settle(&report).await?;
+                }
+                Ok(None) => tracing::warn!(order = %attempt.order.id, "the provider does not know a payment that was under way"),
+                Err(error) => tracing::warn!(order = %attempt.order.id, %error, "a payment under way is still unknown"),
+            }
+        }
+        for order in self.of_orders(self.orders().overdue(limit)).await? {
+            if let OrderChange::Done { changed: true, .. } = self.of_orders(self.orders().expire(order.id)).await? {
+                swept.orders += 1;
+                self.unlink(order.hold, order.id).await;
+            }
+        }
+        swept.answers = self.of_keys(self.ports().idempotency.sweep(limit)).await?;
+        Ok(swept)
+    }
+
+    /// Brings the hold store in line with the durable store for one show: what is sold is marked sold, what is not is not,
+    /// and pending orders have their holds.
+    ///
+    /// # Errors
+    /// `NotFound` (the show), `Unavailable`.
+    pub async fn reconcile(&self, show: &ShowId) -> Result<Reconciled, Error> {
+        let listing = self.listing(show).await?;
+        let fence: Fence = match self.of_holds(self.holds().occupancy(show)).await? {
+            OccupancyRead::Known(known) => known.fence,
+            OccupancyRead::NotPrimed(fence) => fence,
+        };
+        let (added, freed) = self.prime(&listing, fence).await?;
+        Ok(Reconciled { added, freed })
+    }
+
+    /// Publishes up to `limit` waiting events, at least once, in order for each order. Says how many were published.
+    /// What the sink did not take comes again once `lease` is over.
+    ///
+    /// # Errors
+    /// `Unavailable` when the outbox does not answer.
+    pub async fn relay(&self, sink: &dyn EventSink, limit: usize, lease: Duration) -> Result<usize, Error> {
+        let outbox = &self.ports().outbox;
+        let events = self.of_orders(outbox.claim(limit, lease)).await?;
+        if events.is_empty() {
+            return Ok(0);
+        }
+        let published = match sink.publish(&events).await {
+            Ok(()) => events.iter().map(|event| event.key).collect(),
+            Err(error) => {
+                tracing::warn!(%error, events = events.len(), "events were not published, and will come again");
+                error.published
+            }
+        };
+        self.of_orders(outbox.published(&published)).await?;
+        Ok(published.len())
+    }
+
+    /// Payments that are to be given back, by order, from `after` on. For administrators.
+    ///
+    /// # Errors
+    /// `Forbidden`, `Unavailable`.
+    pub async fn refunds_due(&self, caller: &Caller, after: Option<OrderId>, limit: usize) -> Result<Vec<RefundDue>, Error> {
+        require_admin(caller)?;
+        Ok(self.of_orders(self.orders().refunds_due(after, limit)).await?)
+    }
+
+    /// Asks every dependency whether it answers.
+    pub async fn readiness(&self) -> Vec<Readiness> {
+        let ports = self.ports();
+        let said = |dependency, answer: Result<(), StoreError>| Readiness { dependency, problem: answer.err().map(Error::from) };
+        let gateway = self.bounded(ports.gateway.ping(), || crate::payment::GatewayError::Unavailable { source: None }).await;
+        vec![
+            said("the hold store", self.of_holds(self.holds().ping()).await),
+            said("the order store", self.of_orders(self.orders().ping()).await),
+            said("the catalogue store", self.of_catalogue(ports.catalogue.ping()).await),
+            said("the idempotency store", self.of_keys(ports.idempotency.ping()).await),
+            said(
+                "the payment provider",
+                gateway.map_err(|error| StoreError::Unavailable { store: "the payment provider", source: Some(Box::new(error)) }),
+            ),
+        ]
+    }
+}
