@@ -1,7 +1,7 @@
 //! Everything that the hold store knows of one show. Not thread-safe: the store puts a lock around it.
 
 use super::changes::{ChangeLog, Kind};
-use super::ended::EndedHolds;
+use super::ended::{EndedHold, EndedHolds};
 use super::live::{HoldSlot, LiveHold, LiveHolds, NONE};
 use super::users::Users;
 use crate::hold::{self, Hold, HoldCommand, HoldLife, HoldState};
@@ -69,7 +69,7 @@ impl Room {
             && let Some(slot) = self.live.ended(now)
         {
             let Some(until) = self.live.get(slot).map(|hold| hold.until) else { break };
-            self.end(slot, HoldState::Expired { at: until }, now);
+            self.expire(slot, until, now);
             retired += 1;
         }
         retired
@@ -121,8 +121,13 @@ impl Room {
     pub(super) fn hold(&self, id: HoldId) -> Option<Hold> {
         match self.live.find(id) {
             Some(slot) => self.live_hold(slot),
-            None => self.ended.get(id).cloned(),
+            None => self.ended.get(id).map(|ended| self.ended_hold(ended)),
         }
+    }
+
+    fn ended_hold(&self, ended: &EndedHold) -> Hold {
+        let EndedHold { id, owner, seats, price, life, state } = ended;
+        Hold { id: *id, show: self.show, owner: owner.clone(), seats: seats.clone(), price: *price, life: *life, state: *state }
     }
 
     fn live_hold(&self, slot: HoldSlot) -> Option<Hold> {
@@ -143,7 +148,7 @@ impl Room {
         std::iter::successors(first, |seat| self.next.get(*seat as usize).copied().filter(|next| *next != NONE))
     }
 
-    /// Gives a command to a hold of this show; `None` when there is none of that id, or none that `by` may touch.
+    /// Gives a command to a hold of this show; `None` when there is none of that id.
     pub(super) fn command(
         &mut self,
         id: HoldId,
@@ -152,7 +157,11 @@ impl Room {
         now: Timestamp,
     ) -> Option<HoldChange> {
         self.retire(now, usize::MAX);
-        let mut found = self.hold(id)?;
+        let slot = self.live.find(id);
+        let mut found = match slot {
+            Some(slot) => self.live_hold(slot)?,
+            None => self.ended_hold(self.ended.get(id)?),
+        };
         if by.is_some_and(|by| !by.may_touch(&found.owner)) {
             return Some(HoldChange::NotFound);
         }
@@ -160,20 +169,24 @@ impl Room {
             Ok(state) => state,
             Err(refusal) => return Some(HoldChange::Refused(found, refusal)),
         };
-        self.set_state(id, state, now);
         found.state = state;
+        match (slot, state) {
+            (Some(slot), HoldState::Held { until, order }) => self.live.set(slot, until, order),
+            (Some(slot), _) => self.end(slot, found.clone(), now),
+            (None, state) => {
+                if let Some(ended) = self.ended.get_mut(id) {
+                    ended.state = state;
+                }
+            }
+        }
         Some(HoldChange::Done(found))
     }
 
-    fn set_state(&mut self, id: HoldId, state: HoldState, now: Timestamp) {
-        match (self.live.find(id), state) {
-            (Some(slot), HoldState::Held { until, order }) => self.live.set(slot, until, order),
-            (Some(slot), ended) => self.end(slot, ended, now),
-            (None, state) => {
-                if let Some(hold) = self.ended.get_mut(id) {
-                    hold.state = state;
-                }
-            }
+    /// Ends a live hold by time, at `at`.
+    fn expire(&mut self, slot: HoldSlot, at: Timestamp, now: Timestamp) {
+        if let Some(mut hold) = self.live_hold(slot) {
+            hold.state = HoldState::Expired { at };
+            self.end(slot, hold, now);
         }
     }
 
@@ -195,21 +208,20 @@ impl Room {
         self.changed(Kind::Held, hold.seats.clone());
     }
 
-    /// Takes a live hold out and frees its seats.
-    fn end(&mut self, slot: HoldSlot, state: HoldState, now: Timestamp) {
-        let Some(mut hold) = self.live_hold(slot) else { return };
+    /// Takes a live hold out and frees its seats. `hold` is the hold as it is from now on.
+    fn end(&mut self, slot: HoldSlot, hold: Hold, now: Timestamp) {
         let Some(live) = self.live.remove(slot) else { return };
         for seat in hold.seats.iter() {
             self.held.remove(seat);
             self.set_seat(seat, NONE, NONE);
         }
         self.users.subtract(live.user, u32::try_from(hold.seats.len()).unwrap_or(u32::MAX), 0);
+        let Hold { id, owner, seats, price, life, state, .. } = hold;
         // Seats of a consumed hold are sold next, in the same step: nobody is told that they were free.
         if !matches!(state, HoldState::Consumed { .. }) {
-            self.changed(Kind::Freed, hold.seats.clone());
+            self.changed(Kind::Freed, seats.clone());
         }
-        hold.state = state;
-        self.ended.push(hold, now, self.held.seats());
+        self.ended.push(EndedHold { id, owner, seats, price, life, state }, now, self.held.seats());
     }
 
     fn set_seat(&mut self, seat: SeatIndex, occupant: u32, next: SeatIndex) {
@@ -250,7 +262,7 @@ impl Room {
 
     fn cut_short(&mut self, seats: &SeatSet, except: HoldId, now: Timestamp) {
         for slot in self.holds_on(seats, except) {
-            self.end(slot, HoldState::Expired { at: now }, now);
+            self.expire(slot, now, now);
         }
     }
 
@@ -329,7 +341,7 @@ impl Room {
     /// Another seat plan: what was held by the old one ends, and who watches reads the map anew.
     fn start_anew(&mut self, now: Timestamp) {
         for slot in self.live.slots() {
-            self.end(slot, HoldState::Expired { at: now }, now);
+            self.expire(slot, now, now);
         }
         self.unsell(&self.sold.iter().collect());
         (self.held, self.sold) = (SeatBits::default(), SeatBits::default());
