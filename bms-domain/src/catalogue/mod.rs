@@ -18,6 +18,10 @@ use crate::seat::{SeatBits, SeatSet};
 use crate::time::Timestamp;
 
 pub use check::Violation;
+pub use document::{
+    CatalogueDocument, Days, DocumentError, Existing, MovieEntry, References, Schedule, ScreenEntry, ScreenLayout, ShowEntry,
+    TheatreEntry,
+};
 pub use plan::{ArcPlan, LinePlan, ListError, PlacedSeat, PlanError, Repeat, RowFault, RowPlan, SeatPlan, SectionPlan, Step};
 
 /// A film, play or concert.
