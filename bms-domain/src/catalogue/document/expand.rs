@@ -13,14 +13,14 @@ use crate::store::CatalogueWrite;
 use crate::time::Timestamp;
 
 /// A small document could ask for many large plans, and for many shows.
-const MAX_SEATS: u32 = 1_000_000;
+const MAX_SEATS: u32 = 500_000;
 const MAX_SHOWS: usize = 20_000;
 
 impl CatalogueDocument {
     /// Checks the whole document and writes it out: schedules relative to `now`, seat plans seat by seat. Layouts that
     /// exist already are left out of the result.
     ///
-    /// A document brings at most 20,000 shows and, in all its seat plans together, about a million seats.
+    /// A document brings at most 20,000 shows and, in all its seat plans together, half a million seats.
     ///
     /// # Errors
     /// [`DocumentError`] with everything that is wrong, up to [`DocumentError::MAX_VIOLATIONS`].
