@@ -1,5 +1,7 @@
 //! The demo catalogue and the example of `docs/catalogue-format.md` are what they claim to be.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bms_domain::catalogue::{CatalogueDocument, Existing, ScreenLayout, SeatPlan};

@@ -203,6 +203,9 @@ pub enum PlanError {
         /// What is wrong with it.
         detail: String,
     },
+    /// More categories than [`SeatPlan::MAX_CATEGORIES`].
+    #[error("more than {} categories", SeatPlan::MAX_CATEGORIES)]
+    TooManyCategories,
     /// A row, or one of its repetitions.
     #[error("section {section}, row {row}: {fault}")]
     Row {
@@ -211,7 +214,7 @@ pub enum PlanError {
         /// The written row's id.
         row: String,
         /// What is wrong with it.
-        fault: RowFault,
+        fault: Box<RowFault>,
     },
     /// The plan as a whole, such as two seats of one name.
     #[error(transparent)]

@@ -18,6 +18,9 @@ const MAX_COORDINATE: f64 = 1_000_000.0;
 const PLACES_PER_UNIT: f64 = 100.0;
 
 impl SeatPlan {
+    /// The most price categories of a plan. Each show is checked against all of them.
+    pub const MAX_CATEGORIES: usize = 200;
+
     /// Writes the plan out and checks it.
     ///
     /// # Errors
@@ -25,6 +28,9 @@ impl SeatPlan {
     pub fn expand(&self) -> Result<Layout, PlanError> {
         let name = |what: &str, text: &str| check_name(text).map_err(|detail| PlanError::Name { what: what.to_owned(), detail });
         name("name", &self.name)?;
+        if self.categories.len() > Self::MAX_CATEGORIES {
+            return Err(PlanError::TooManyCategories);
+        }
         for category in &self.categories {
             name(&format!("category {}", category.category), &category.name)?;
         }
@@ -65,7 +71,7 @@ impl Floor {
             rows.extend(made.map_err(|fault| PlanError::Row {
                 section: section.section_id.clone(),
                 row: row.row_id.chars().take(MAX_ID_CHARS).collect(),
-                fault,
+                fault: Box::new(fault),
             })?);
         }
         Ok(Section { section_id: section.section_id.clone(), name: section.name.clone(), rows })

@@ -17,7 +17,7 @@ fn plan(rows: serde_json::Value) -> SeatPlan {
 /// The one fault of the first row of section `main`.
 fn fault(row: serde_json::Value) -> RowFault {
     match plan(json!([row])).expand() {
-        Err(PlanError::Row { section, fault, .. }) if section == "main" => fault,
+        Err(PlanError::Row { section, fault, .. }) if section == "main" => *fault,
         other => panic!("{other:?}"),
     }
 }
@@ -181,13 +181,16 @@ fn small_texts_cannot_ask_for_much_work() {
     let mut accessible = base("1-10");
     accessible["accessible"] = json!("1-4000000000");
     assert_eq!(fault(accessible), RowFault::List { field: "accessible", error: ListError::TooMany(10) });
+    let mut priced = plan(json!([base("1")]));
+    priced.categories = vec![priced.categories[0].clone(); SeatPlan::MAX_CATEGORIES + 1];
+    assert_eq!(priced.expand(), Err(PlanError::TooManyCategories));
     // The bound is on the plan, not on the row.
     let rows = ["A", "B", "C"].into_iter().enumerate().map(|(y, id)| {
         json!({"rowId": id, "seatPrefix": "{row}-", "numbers": "1-80000", "category": "standard", "line": {"x": 0, "y": y}})
     });
     let rows: Vec<_> = rows.collect();
     let Err(PlanError::Row { row, fault, .. }) = plan(json!(rows)).expand() else { panic!() };
-    assert_eq!((row.as_str(), fault), ("C", RowFault::TooManySeats));
+    assert_eq!((row.as_str(), *fault), ("C", RowFault::TooManySeats));
 }
 
 #[test]
