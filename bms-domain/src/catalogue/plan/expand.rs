@@ -121,9 +121,6 @@ impl Floor {
         if *row != only_seats {
             return Err(RowFault::Form);
         }
-        if row.seats.len() > self.room() {
-            return Err(RowFault::TooManySeats);
-        }
         let mut seats = Vec::with_capacity(row.seats.len());
         for seat in &row.seats {
             let category = seat.category.or(row.category).ok_or(RowFault::NoCategory)?;

@@ -131,6 +131,8 @@ fn a_wrong_row_is_refused_for_what_is_wrong_with_it() {
     assert_eq!(with(json!({"line": null, "arc": arc(0.0, 60.0)})), RowFault::Measure("arc.radius"));
     assert_eq!(with(json!({"line": null, "arc": arc(9.0, 451.0)})), RowFault::Measure("arc.to"));
     assert_eq!(with(json!({"line": null, "arc": arc(9.0, 60.0), "gap": 99, "gapsAfter": "1"})), RowFault::ArcTooShort);
+    let long_id = json!({"rowIds": "x".repeat(33), "step": {"y": 1}});
+    assert_eq!(with(json!({"repeat": long_id, "seatPrefix": "Z"})), RowFault::RowId);
     let on_itself = json!({"rowIds": "B", "step": {}});
     assert!(matches!(with(json!({"repeat": on_itself})), RowFault::SamePlace { .. }));
     let no_circle = json!({"rowIds": "B", "step": {"radius": 1}});
