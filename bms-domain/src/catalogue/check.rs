@@ -5,29 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::{Movie, Show, Theatre};
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Where, as a JSON pointer into what was checked, such as `/genres/3`; empty for the whole.
-    pub pointer: String,
-    /// What is wrong, in a sentence for people.
-    pub detail: String,
-}
-
-impl Violation {
-    /// Puts a place and a sentence together.
-    #[must_use]
-    pub fn new(pointer: impl Into<String>, detail: impl fmt::Display) -> Self {
-        Self { pointer: pointer.into(), detail: detail.to_string() }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.pointer.is_empty() { f.write_str(&self.detail) } else { write!(f, "{}: {}", self.pointer, self.detail) }
-    }
-}
+use crate::error::Violation;
 
 /// The lengths that texts may have, in characters, and other bounds.
 const TITLE: RangeInclusive<usize> = 1..=200;

@@ -44,7 +44,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::schedule::{Days, Schedule};
 use super::plan::{SeatPlan, SectionPlan};
-use super::{Movie, Price, ShowStatus, Theatre, Violation};
+use super::{Movie, Price, ShowStatus, Theatre};
+use crate::error::Violation;
 use crate::id::{LayoutId, MovieId, ScreenId, SeatId, ShowId, TheatreId};
 use crate::layout::{Category, Layout};
 use crate::time::Timestamp;

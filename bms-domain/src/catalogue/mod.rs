@@ -17,7 +17,6 @@ use crate::money::{Currency, Money, MoneyError};
 use crate::seat::{SeatBits, SeatSet};
 use crate::time::Timestamp;
 
-pub use check::Violation;
 pub use document::{
     CatalogueDocument, Days, DocumentError, Existing, MovieEntry, References, Schedule, ScreenEntry, ScreenLayout, ShowEntry,
     TheatreEntry,

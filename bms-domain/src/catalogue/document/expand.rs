@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::super::{Listing, Movie, Screen, Show, ShowStatus, Theatre, Violation};
+use super::super::{Listing, Movie, Screen, Show, ShowStatus, Theatre};
 use super::{CatalogueDocument, DocumentError, Existing, Schedule, ScreenLayout, ShowEntry, TheatreEntry};
 use crate::catalogue::plan::SeatPlan;
+use crate::error::Violation;
 use crate::id::{LayoutId, MovieId, ScreenId, ShowId, TheatreId};
 use crate::layout::Layout;
 use crate::store::CatalogueWrite;

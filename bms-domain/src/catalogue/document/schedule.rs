@@ -4,8 +4,9 @@ use chrono::{DateTime, Days as DayCount, NaiveDate, NaiveDateTime, NaiveTime, Ti
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use super::super::Price;
 use super::super::numbers::numbers;
-use super::super::{Price, Violation};
+use crate::error::Violation;
 use crate::id::{MovieId, ScreenId, ShowId, TheatreId};
 use crate::time::Timestamp;
 
