@@ -126,7 +126,7 @@ impl Problem {
     }
 
     /// A rule that is broken.
-    pub(crate) fn invalid(pointer: impl Into<String>, rule: impl Into<String>) -> Self {
+    pub(crate) fn invalid(pointer: impl Into<String>, rule: impl std::fmt::Display) -> Self {
         Self::violations(&[Violation::new(pointer, rule)])
     }
 
