@@ -12,9 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::Problem;
 
-pub(crate) use catalogue::{
-    MovieBody, MovieEntry, MovieList, MovieQuery, MovieSummary, ShowBody, ShowList, ShowQuery, movie_of,
-};
+pub(crate) use catalogue::{MovieBody, MovieEntry, MovieList, MovieQuery, MovieSummary, ShowBody, ShowList, ShowQuery, movie_of};
 pub(crate) use hold::{HoldBody, HoldList, HoldQuery, PlaceHoldRequest};
 pub(crate) use order::{ConfirmRequest, CreateOrderRequest, OrderBody, OrderList};
 pub(crate) use payment::{NoticeStatus, PaymentNotice, ReceivedBody};
