@@ -9,26 +9,26 @@ use crate::order::Order;
 use crate::payment::PaymentReference;
 use crate::store::{BoxError, StoreError};
 
-/// One thing that is wrong with a request.
+/// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Where, as a JSON pointer into the request such as `/seatIds/2`.
+    /// Where, as a JSON pointer into what was checked, such as `/seatIds/2`; empty for the whole.
     pub pointer: String,
-    /// The rule that is broken. Never repeats what was sent.
+    /// The rule that is broken, in a sentence for people.
     pub detail: String,
 }
 
 impl Violation {
-    /// Names a place and the rule it breaks.
+    /// Puts a place and a sentence together.
     #[must_use]
-    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+    pub fn new(pointer: impl Into<String>, detail: impl fmt::Display) -> Self {
+        Self { pointer: pointer.into(), detail: detail.to_string() }
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.pointer, self.detail)
+        if self.pointer.is_empty() { f.write_str(&self.detail) } else { write!(f, "{}: {}", self.pointer, self.detail) }
     }
 }
 

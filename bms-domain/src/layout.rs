@@ -2,8 +2,9 @@
 //! index, a price category and a place on the plan. A row may have any number of seats, at any distance: an aisle is
 //! a gap between two places.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CategoryId, LayoutId, SeatId};

@@ -7,6 +7,8 @@ pub mod event;
 pub mod hold;
 pub mod id;
 pub mod layout;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod money;
 pub mod order;
 pub mod payment;

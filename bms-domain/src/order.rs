@@ -26,6 +26,7 @@ use crate::id::{EntropyError, HoldId, IdSource, LayoutId, OrderId, ParseIdError,
 use crate::money::Money;
 use crate::payment::{PaymentReference, RefundReason};
 use crate::seat::SeatList;
+use crate::store::SoldSeats;
 use crate::time::Timestamp;
 
 /// Whom to write to about an order. Personal data: `Debug` shows none of it.
@@ -278,6 +279,22 @@ pub struct Order {
     pub state: OrderState,
     /// Whether money of this order is to be given back.
     pub refund_due: bool,
+}
+
+impl Order {
+    /// The order as it is at `now`: one past its end that was pending has expired.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Self {
+        self.state = self.state.at(self.expires_at, now);
+        self
+    }
+
+    /// What the hold store is told of it.
+    #[must_use]
+    pub fn sold_seats(&self) -> SoldSeats {
+        let Self { id, hold, show, owner, seats, .. } = self;
+        SoldSeats { show: *show, order: *id, hold: *hold, owner: owner.clone(), seats: seats.indices() }
+    }
 }
 
 /// What can happen to an order.

@@ -214,7 +214,7 @@ fn tell(order: &Order, command: OrderCommand, now: Timestamp) -> Option<OrderSte
     order::apply(&order.state, order.expires_at, command, now).ok()
 }
 
-/// Asks the payment provider. The host program implements it; [`sandbox`](crate::memory::SandboxGateway) is for trying out.
+/// Asks the payment provider. The host program implements it; `memory::SandboxGateway` is for trying out.
 #[async_trait]
 pub trait PaymentGateway: Send + Sync + 'static {
     /// How the payment `reference` stands that was made for `order`, and how much it took. The gateway must check with

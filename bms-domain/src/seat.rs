@@ -44,6 +44,13 @@ impl SeatSet {
         self.0.iter().copied()
     }
 
+    /// Puts a seat in, at its place.
+    pub fn push(&mut self, seat: SeatIndex) {
+        if let Err(place) = self.0.binary_search(&seat) {
+            self.0.insert(place, seat);
+        }
+    }
+
     /// Whether a seat is one of these.
     #[must_use]
     pub fn contains(&self, seat: SeatIndex) -> bool {
@@ -123,6 +130,14 @@ impl SeatBits {
     #[must_use]
     pub fn new(seats: u32) -> Self {
         Self { seats, words: vec![0; (seats as usize).div_ceil(64)] }
+    }
+
+    /// Makes room for more seats, their bits off. Never makes less.
+    pub fn grow(&mut self, seats: u32) {
+        if seats > self.seats {
+            self.seats = seats;
+            self.words.resize((seats as usize).div_ceil(64), 0);
+        }
     }
 
     /// How many seats the show has.

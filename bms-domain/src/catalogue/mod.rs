@@ -1,7 +1,9 @@
 //! What is on sale: movies, theatres and shows.
 
-mod document;
-mod plan;
+mod check;
+pub mod document;
+mod numbers;
+pub mod plan;
 
 use std::sync::Arc;
 
@@ -14,6 +16,12 @@ use crate::layout::Layout;
 use crate::money::{Currency, Money, MoneyError};
 use crate::seat::{SeatBits, SeatSet};
 use crate::time::Timestamp;
+
+pub use document::{
+    CatalogueDocument, Days, DocumentError, Existing, MovieEntry, References, Schedule, ScreenEntry, ScreenLayout, ShowEntry,
+    TheatreEntry,
+};
+pub use plan::{ArcPlan, LinePlan, ListError, PlacedSeat, PlanError, Repeat, RowFault, RowPlan, SeatPlan, SectionPlan, Step};
 
 /// A film, play or concert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

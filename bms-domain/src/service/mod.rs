@@ -1,5 +1,6 @@
 //! The use cases. [`BookingService`] is what an adapter, or an embedding program, calls.
 
+mod admin;
 mod catalogue;
 mod holds;
 mod orders;

@@ -7,7 +7,7 @@ use crate::error::{Error, Subject, Violation};
 use crate::hold::{Hold, HoldState};
 use crate::id::{Caller, HoldId, OrderId};
 use crate::order::{Customer, Order, OrderRefusal, OrderState, TicketCode};
-use crate::store::{Checkout, Creation, HoldChange, NewOrder, OrderChange, SoldSeats, StoreError};
+use crate::store::{Checkout, Creation, HoldChange, NewOrder, OrderChange, StoreError};
 
 /// How often an order of a hold is begun anew: once for an ended order that is still linked, and once for a race.
 const CHECKOUT_ATTEMPTS: usize = 4;
@@ -161,7 +161,7 @@ impl BookingService {
 
     /// Tells the hold store what the durable store sold.
     pub(super) async fn tell_sold(&self, order: &Order) -> Result<(), Error> {
-        let told = self.of_holds(self.holds().mark_sold(&sold_seats(order))).await;
+        let told = self.of_holds(self.holds().mark_sold(&order.sold_seats())).await;
         told.map_err(Error::changing(Subject::Hold(order.hold)))
     }
 
@@ -207,7 +207,7 @@ impl BookingService {
         let order = changed(change)?;
         // Only the call that cancelled frees the seats: they may have been sold again since. If it is lost, reconciling
         // the show frees them.
-        if newly && let Err(error) = self.of_holds(self.holds().mark_free(&sold_seats(&order))).await {
+        if newly && let Err(error) = self.of_holds(self.holds().mark_free(&order.sold_seats())).await {
             tracing::warn!(order = %id, %error, "seats of a cancelled order are still marked sold");
         }
         Ok(order)
@@ -225,10 +225,6 @@ impl BookingService {
 
 pub(super) fn require_admin(caller: &Caller) -> Result<(), Error> {
     if caller.is_admin() { Ok(()) } else { Err(Error::Forbidden) }
-}
-
-fn sold_seats(order: &Order) -> SoldSeats {
-    SoldSeats { show: order.show, order: order.id, hold: order.hold, owner: order.owner.clone(), seats: order.seats.indices() }
 }
 
 fn changed(change: OrderChange) -> Result<Order, Error> {

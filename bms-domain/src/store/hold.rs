@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::hold::{Hold, HoldRefusal};
 use crate::id::{Caller, HoldId, LayoutId, OrderId, ShowId, UserId};
 use crate::money::Money;
-use crate::seat::{SeatBits, SeatIndex, SeatSet};
+use crate::seat::{SeatBits, SeatSet};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -124,8 +124,8 @@ pub struct ShowClaims {
     pub layout: LayoutId,
     /// How many seats the plan has.
     pub seats: u32,
-    /// Seats of confirmed orders, with their owners.
-    pub sold: Vec<(SeatIndex, UserId)>,
+    /// Seats of confirmed orders.
+    pub sold: Vec<SoldSeats>,
     /// Orders that wait for payment.
     pub pending: Vec<PendingClaim>,
     /// How much longer than its order a restored hold lives.

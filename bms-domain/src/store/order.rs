@@ -9,8 +9,8 @@ use crate::id::{Caller, HoldId, LayoutId, OrderId, ShowId, UserId};
 use crate::money::Money;
 use crate::order::{Customer, Order, OrderRefusal, Ticket, TicketCode};
 use crate::payment::{PaymentReference, PaymentReport, RefundDue, RefundReason};
-use crate::seat::{SeatBits, SeatIndex, SeatList, SeatSet};
-use crate::store::{PendingClaim, StoreError};
+use crate::seat::{SeatBits, SeatList, SeatSet};
+use crate::store::{PendingClaim, SoldSeats, StoreError};
 
 /// A request to make an order.
 #[derive(Clone, Debug)]
@@ -197,11 +197,11 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn sold(&self, show: &ShowId, seats: u32) -> Result<SeatBits, StoreError>;
 
-    /// Everything that claims a seat of a show: sold seats with their owners, and orders that wait for payment.
+    /// Everything that claims a seat of a show: confirmed orders, and orders that wait for payment.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.
-    async fn claims(&self, show: &ShowId) -> Result<(Vec<(SeatIndex, UserId)>, Vec<PendingClaim>), StoreError>;
+    async fn claims(&self, show: &ShowId) -> Result<(Vec<SoldSeats>, Vec<PendingClaim>), StoreError>;
 
     /// Decides the seat plan of a show: from its first order on it never changes.
     ///

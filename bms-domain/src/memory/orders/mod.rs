@@ -1,0 +1,248 @@
+//! Orders, claims and payments in memory.
+
+mod ledger;
+mod outbox;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::shards::{Shows, Stripes};
+use crate::event::{EventKey, OrderEvent};
+use crate::id::{Caller, HoldId, LayoutId, OrderId, ShowId, UserId};
+use crate::order::{Order, OrderCommand, Ticket, TicketCode};
+use crate::payment::{NoticeId, PaymentKey, PaymentReport, PaymentStatus, RefundDue, RefundReason};
+use crate::seat::SeatBits;
+use crate::store::{
+    Attempt, Creation, LayoutPin, NewOrder, OrderChange, OrderStore, Outbox, PendingClaim, Settled, Settlement, SoldSeats,
+    StoreError,
+};
+use crate::time::Clock;
+use ledger::Ledger;
+
+/// Keeps orders, claims, payments and the outbox in this process's memory. Orders are kept until the process ends, and
+/// events until they are published.
+pub struct MemoryOrders {
+    clock: Arc<dyn Clock>,
+    shows: Shows<Mutex<Ledger>>,
+    shared: Shared,
+}
+
+/// What the ledgers of all shows share. Its locks are taken after a ledger's, one at a time.
+struct Shared {
+    by_owner: Stripes<UserId, BTreeSet<OrderId>>,
+    tickets: Stripes<TicketCode, OrderId>,
+    /// Which order a payment was made for.
+    payers: Stripes<PaymentKey, OrderId>,
+    notices: Stripes<NoticeId, ()>,
+    refunds: Mutex<BTreeMap<(OrderId, PaymentKey), RefundDue>>,
+    outbox: Mutex<outbox::Queue>,
+}
+
+impl Shared {
+    fn index_owner(&self, order: &Order) {
+        self.by_owner.of(&order.owner).entry(order.owner.clone()).or_default().insert(order.id);
+    }
+
+    /// Gives a ticket's code to an order, unless it is another's.
+    fn give_ticket(&self, code: TicketCode, order: OrderId) -> bool {
+        *self.tickets.of(&code).entry(code).or_insert(order) == order
+    }
+
+    fn payer(&self, key: &PaymentKey) -> Option<OrderId> {
+        self.payers.of(key).get(key).copied()
+    }
+
+    fn bind(&self, key: &PaymentKey, order: OrderId) {
+        self.payers.of(key).insert(key.clone(), order);
+    }
+
+    fn is_known(&self, notice: &NoticeId) -> bool {
+        self.notices.of(notice).contains_key(notice)
+    }
+
+    fn know(&self, notice: Option<&NoticeId>) {
+        if let Some(notice) = notice {
+            self.notices.of(notice).insert(notice.clone(), ());
+        }
+    }
+
+    fn owe(&self, key: &PaymentKey, refund: RefundDue) {
+        self.refunds.lock().insert((refund.order, key.clone()), refund);
+    }
+
+    fn publish(&self, event: OrderEvent) {
+        self.outbox.lock().push(event);
+    }
+}
+
+impl MemoryOrders {
+    /// An empty store on a clock.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let shared = Shared {
+            by_owner: Stripes::new(),
+            tickets: Stripes::new(),
+            payers: Stripes::new(),
+            notices: Stripes::new(),
+            refunds: Mutex::default(),
+            outbox: Mutex::default(),
+        };
+        Self { clock, shows: Shows::new(), shared }
+    }
+
+    fn ledger(&self, show: &ShowId) -> Arc<Mutex<Ledger>> {
+        self.shows.get_or_insert(show, Mutex::default)
+    }
+
+    fn find(&self, id: OrderId) -> Option<Order> {
+        let now = self.clock.now();
+        self.shows.find(id.shard(), |(_, ledger)| ledger.lock().order(id, now))
+    }
+
+    fn command(&self, id: OrderId, by: Option<&Caller>, command: &OrderCommand) -> OrderChange {
+        let now = self.clock.now();
+        let change = self.shows.find(id.shard(), |(_, ledger)| ledger.lock().command(id, by, command.clone(), &self.shared, now));
+        change.unwrap_or(OrderChange::NotFound)
+    }
+
+    /// Money came for an order that does not exist: it is to be given back.
+    fn settle_unknown(&self, report: &PaymentReport) -> Settled {
+        if let Some(payer) = self.shared.payer(&report.key)
+            && payer != report.order
+        {
+            self.shared.know(report.notice.as_ref());
+            return Settled::OtherOrders;
+        }
+        self.shared.know(report.notice.as_ref());
+        let known = self.shared.payer(&report.key).is_some();
+        if report.status != PaymentStatus::Succeeded && !known {
+            return Settled::Recorded;
+        }
+        let reason = RefundReason::UnknownOrder;
+        if !known {
+            self.shared.bind(&report.key, report.order);
+            let PaymentReport { order, reference, amount, .. } = report.clone();
+            self.shared.owe(&report.key, RefundDue { order, reference, amount, reason });
+        }
+        Settled::RefundDue(reason)
+    }
+}
+
+#[async_trait]
+impl OrderStore for MemoryOrders {
+    async fn create(&self, order: &NewOrder) -> Result<Creation, StoreError> {
+        if order.seats.is_empty() {
+            return Err(StoreError::Broken { store: "memory", detail: format!("order {}: no seats", order.id) });
+        }
+        let now = self.clock.now();
+        Ok(self.ledger(&order.show).lock().create(order, &self.shared, now))
+    }
+
+    async fn get(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        Ok(self.find(id))
+    }
+
+    async fn by_holds(&self, holds: &[HoldId]) -> Result<Vec<Option<Order>>, StoreError> {
+        let now = self.clock.now();
+        let of = |hold: &HoldId| self.shows.find(hold.shard(), |(_, ledger)| ledger.lock().order_of_hold(*hold, now));
+        Ok(holds.iter().map(of).collect())
+    }
+
+    async fn list(&self, owner: &UserId, before: Option<OrderId>, limit: usize) -> Result<Vec<Order>, StoreError> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let ids: Vec<OrderId> = match self.shared.by_owner.of(owner).get(owner) {
+            Some(orders) => {
+                let older = orders.range((Unbounded, before.map_or(Unbounded, Excluded)));
+                older.rev().take(limit).copied().collect()
+            }
+            None => Vec::new(),
+        };
+        Ok(ids.into_iter().filter_map(|id| self.find(id)).collect())
+    }
+
+    async fn by_ticket(&self, code: &TicketCode) -> Result<Option<Order>, StoreError> {
+        let id = self.shared.tickets.of(code).get(code).copied();
+        Ok(id.and_then(|id| self.find(id)))
+    }
+
+    async fn settle(&self, report: &PaymentReport, ticket: &Ticket) -> Result<Settlement, StoreError> {
+        let now = self.clock.now();
+        let settled =
+            self.shows.find(report.order.shard(), |(_, ledger)| ledger.lock().settle(report, ticket, &self.shared, now));
+        Ok(settled.unwrap_or_else(|| Settlement { order: None, settled: self.settle_unknown(report) }))
+    }
+
+    async fn give_up(&self, id: OrderId, by: &Caller) -> Result<OrderChange, StoreError> {
+        Ok(self.command(id, Some(by), &OrderCommand::GiveUp))
+    }
+
+    async fn cancel(&self, id: OrderId) -> Result<OrderChange, StoreError> {
+        Ok(self.command(id, None, &OrderCommand::Cancel))
+    }
+
+    async fn expire(&self, id: OrderId) -> Result<OrderChange, StoreError> {
+        Ok(self.command(id, None, &OrderCommand::Expire))
+    }
+
+    async fn overdue(&self, limit: usize) -> Result<Vec<Order>, StoreError> {
+        let now = self.clock.now();
+        let mut overdue = Vec::new();
+        self.shows.each(|_, ledger| {
+            overdue.extend(ledger.lock().overdue(now).take(limit));
+            true
+        });
+        overdue.sort_by_key(|order| (order.expires_at, order.id));
+        overdue.truncate(limit);
+        Ok(overdue)
+    }
+
+    async fn open_attempts(&self, limit: usize) -> Result<Vec<Attempt>, StoreError> {
+        let now = self.clock.now();
+        let mut open = Vec::new();
+        self.shows.each(|_, ledger| {
+            open.extend(ledger.lock().open_attempts(now).take(limit - open.len()));
+            open.len() < limit
+        });
+        Ok(open)
+    }
+
+    async fn refunds_due(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<RefundDue>, StoreError> {
+        let refunds = self.shared.refunds.lock();
+        let later = refunds.iter().filter(|((order, _), _)| after.is_none_or(|after| *order > after));
+        Ok(later.take(limit).map(|(_, refund)| refund.clone()).collect())
+    }
+
+    async fn sold(&self, show: &ShowId, seats: u32) -> Result<SeatBits, StoreError> {
+        Ok(self.shows.get(show).map_or_else(|| SeatBits::new(seats), |ledger| ledger.lock().sold(seats)))
+    }
+
+    async fn claims(&self, show: &ShowId) -> Result<(Vec<SoldSeats>, Vec<PendingClaim>), StoreError> {
+        let now = self.clock.now();
+        Ok(self.shows.get(show).map_or_else(Default::default, |ledger| ledger.lock().claims(now)))
+    }
+
+    async fn pin_layout(&self, show: &ShowId, layout: LayoutId) -> Result<LayoutPin, StoreError> {
+        Ok(self.shows.get(show).map_or(LayoutPin::Pinned, |ledger| ledger.lock().pin_layout(layout)))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryOrders {
+    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<OrderEvent>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.shared.outbox.lock().claim(limit, now, now.plus(lease)))
+    }
+
+    async fn published(&self, events: &[EventKey]) -> Result<(), StoreError> {
+        self.shared.outbox.lock().published(events);
+        Ok(())
+    }
+}
