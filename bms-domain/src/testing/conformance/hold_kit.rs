@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Case;
 use crate::hold::{Hold, HoldState};
 use crate::id::{Caller, HoldId, OrderId, ShowId, UserId};
-use crate::seat::{SeatIndex, SeatSet};
+use crate::seat::{SeatBits, SeatIndex, SeatSet};
 use crate::store::{
     Checkout, Fence, HoldChange, HoldStore, Occupancy, OccupancyRead, PendingClaim, PlaceHold, Placed, Restored, SeatLimits,
     ShowClaims, SoldSeats,
@@ -77,12 +77,13 @@ pub(super) fn pending(n: u32, owner: &str, seats: &[SeatIndex], remaining: Durat
     }
 }
 
+/// Claims in which each sold seat is an order of its own.
 pub(super) fn claims(sold: &[(SeatIndex, &str)], pending: &[PendingClaim]) -> ShowClaims {
     ShowClaims {
         show: the_show(),
         layout: sample::layout_id("plan-1"),
         seats: SEATS,
-        sold: sold.iter().map(|(seat, owner)| (*seat, sample::user(owner))).collect(),
+        sold: sold.iter().map(|(seat, owner)| sold_to(800 + seat, owner, &[*seat])).collect(),
         pending: pending.to_vec(),
         grace: GRACE,
     }
@@ -183,6 +184,12 @@ impl Holds {
 
     pub(super) async fn occupancy(&self) -> Occupancy {
         self.occupancy_of(&the_show()).await
+    }
+
+    /// The occupancy without its fence, which may move though no seat does.
+    pub(super) async fn seen(&self) -> (u64, SeatBits, SeatBits) {
+        let known = self.occupancy().await;
+        (known.version, known.held, known.sold)
     }
 
     /// Fails unless exactly these seats are held and these are sold.

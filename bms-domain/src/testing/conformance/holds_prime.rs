@@ -35,6 +35,20 @@ pub(crate) async fn a_restore_marks_sold_what_is_sold(case: Holds) {
     case.hold(3, "ann", &[30, 31]).await;
 }
 
+/// P10: what was sold while nobody told this store ends as it would have: hold CONSUMED, seats sold and counted once.
+pub(crate) async fn a_restore_consumes_the_holds_of_what_is_sold(case: Holds) {
+    case.prime().await;
+    case.hold(1, "ann", &[1, 2]).await;
+    done(case.begin(1, "ann", &checkout(1)).await);
+    let fence = case.occupancy().await.fence;
+    let read = ShowClaims { sold: vec![sold_to(1, "ann", &[1, 2])], ..claims(&[], &[]) };
+    assert_eq!(case.restore(&read, fence).await, Restored::Done { added: 2, freed: 0 });
+    assert_eq!(case.state(1).await, HoldState::Consumed { order: order(1), at: case.now() });
+    case.expect_seats(&[], &[1, 2]).await;
+    case.hold(2, "ann", &[10, 11, 12, 13, 14, 15, 16, 17]).await;
+    assert_eq!(case.place(&wish(3, "ann", &[20])).await, Placed::TooMany { limit: 10 });
+}
+
 /// P8, P10: an order that waits for payment has its hold again, until its own end and a grace.
 pub(crate) async fn a_restore_brings_pending_holds_back(case: Holds) {
     let fence = case.not_primed(&the_show()).await;
@@ -108,6 +122,21 @@ pub(crate) async fn a_restore_read_before_a_free_is_stale(case: Holds) {
     case.expect_seats(&[], &[]).await;
     assert_eq!(case.restore(&claims(&[(2, "bob")], &[]), newer).await, Restored::Done { added: 1, freed: 0 });
     case.expect_seats(&[], &[2]).await;
+    // The mark of the sale may have been lost: then only the free tells that the claims are out of date.
+    let fence = case.occupancy().await.fence;
+    case.store.mark_free(&sold_to(3, "cid", &[3])).await.unwrap();
+    assert!(matches!(case.restore(&claims(&[(2, "bob"), (3, "cid")], &[]), fence).await, Restored::Stale(_)));
+}
+
+/// P1, P12: the same for a show that is not primed.
+pub(crate) async fn a_first_restore_read_before_a_free_is_stale(case: Holds) {
+    let fence = case.not_primed(&the_show()).await;
+    case.store.mark_free(&sold_to(1, "ann", &[1])).await.unwrap();
+    let Restored::Stale(newer) = case.restore(&claims(&[(1, "ann")], &[]), fence).await else {
+        panic!("expected Stale: seat 1 was freed since the fence")
+    };
+    assert!(matches!(case.restore(&claims(&[], &[]), newer).await, Restored::Done { .. }));
+    case.expect_seats(&[], &[]).await;
 }
 
 /// P5: a seat that is marked sold and is not sold (the mark of its cancellation was lost) is freed.

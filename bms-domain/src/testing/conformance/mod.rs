@@ -87,8 +87,8 @@ impl Report {
                 let _ = give_up.send(());
             }
         });
-        let body = AssertUnwindSafe(body).catch_unwind();
-        let outcome = select(std::pin::pin!(body), late).await;
+        let body = std::pin::pin!(AssertUnwindSafe(body).catch_unwind());
+        let outcome = select(body, late).await;
         drop(ended);
         match outcome {
             Either::Left((Ok(()), _)) => {}
@@ -186,11 +186,13 @@ suite!(
         holds_sell::freeing_twice_is_freeing_once,
         holds_prime::nothing_is_granted_before_the_first_restore,
         holds_prime::a_restore_marks_sold_what_is_sold,
+        holds_prime::a_restore_consumes_the_holds_of_what_is_sold,
         holds_prime::a_restore_brings_pending_holds_back,
         holds_prime::a_restored_hold_is_its_owners_to_use,
         holds_prime::a_pending_order_wins_over_a_hold_without_one,
         holds_prime::restoring_twice_is_restoring_once,
         holds_prime::a_restore_read_before_a_free_is_stale,
+        holds_prime::a_first_restore_read_before_a_free_is_stale,
         holds_prime::a_stray_sold_seat_is_freed_when_nothing_changed,
         holds_prime::a_stray_sold_seat_stays_when_something_changed,
         holds_prime::another_plan_starts_anew,
@@ -260,6 +262,7 @@ suite!(
         orders_race::one_order_when_a_request_is_sent_many_times,
         orders_race::one_ticket_when_a_payment_is_told_many_times,
         orders_race::one_payment_counts_when_many_come,
+        orders_race::a_payment_counts_for_one_order_of_many_shows,
         orders_race::a_late_payment_and_a_new_order_never_both_win,
         orders_race::giving_up_and_paying_never_both_win,
         orders_race::a_code_is_given_once_in_a_race,

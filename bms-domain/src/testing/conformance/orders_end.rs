@@ -42,7 +42,7 @@ pub(crate) async fn an_order_that_is_over_is_not_given_up(case: Ledger) {
     case.order(3, "ann", &[3]).await;
     case.advance(TTL);
     let why = [OrderRefusal::NotPending, OrderRefusal::NotPending, OrderRefusal::Expired];
-    for (n, why) in (1..).zip(why) {
+    for (n, why) in (1_u32..).zip(why) {
         let order = case.get(n).await;
         assert_eq!(case.give_up(n, "ann").await, OrderChange::Refused(order.clone(), why));
         assert_eq!(case.get(n).await, order);
@@ -58,7 +58,7 @@ pub(crate) async fn cancelling_frees_the_seats_and_gives_the_money_back(case: Le
     let (order, changed) = done(case.cancel(1).await);
     assert_eq!((&order.state, changed), (&OrderState::Cancelled { ticket, payment, at: case.now() }, true));
     assert!(order.refund_due);
-    assert_eq!(case.sold().await, []);
+    assert_eq!(case.sold().await, [0; 0]);
     case.paid(2, "bob", &[1, 2]).await;
     case.advance(TICK);
     assert_eq!(done(case.cancel(1).await), (order, false));

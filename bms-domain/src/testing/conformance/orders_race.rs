@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::order_kit::{Ledger, TICK, TTL, by, id, succeeded, wish};
+use super::order_kit::{Ledger, TICK, TTL, by, id, succeeded, wish, wish_of};
 use crate::event::OrderEventKind;
 use crate::id::OrderId;
-use crate::payment::RefundReason;
+use crate::payment::{PaymentReport, RefundReason};
 use crate::seat::SeatIndex;
 use crate::store::{Creation, OrderChange, Settled};
 use crate::testing::ids::draw;
@@ -126,6 +126,25 @@ pub(crate) async fn one_payment_counts_when_many_come(case: Ledger) {
     assert_eq!((confirmed, refunded), (1, 23));
     let due: BTreeSet<_> = case.refunds().await.into_iter().map(|refund| refund.reference.to_string()).collect();
     assert_eq!(due.len(), 23);
+}
+
+/// P4: one payment named for orders of different shows at once pays for one of them.
+pub(crate) async fn a_payment_counts_for_one_order_of_many_shows(case: Ledger) {
+    for round in 0..20_u32 {
+        let shows: Vec<_> = (0..4).map(|n| sample::show(&format!("show-{round}-{n}"))).collect();
+        for show in &shows {
+            case.made(&wish_of(show, 1, sample::user("ann"), &[1])).await;
+        }
+        let tasks = (0_u32..).zip(shows).map(|(task, show)| {
+            let report = PaymentReport { order: sample::order_id(&show, 1), ..succeeded(1, &format!("pay-{round}")) };
+            let store = case.store.clone();
+            async move { store.settle(&report, &sample::ticket(round * 10 + task)).await.unwrap().settled }
+        });
+        let settled = case.race(tasks).await;
+        let confirmed = settled.iter().filter(|settled| **settled == Settled::Confirmed).count();
+        let others = settled.iter().filter(|settled| **settled == Settled::OtherOrders).count();
+        assert_eq!((confirmed, others), (1, 3), "{settled:?}");
+    }
 }
 
 /// P1, P4: a late payment and a new order want the same seat at the same instant: one has it, and the money is accounted for.
