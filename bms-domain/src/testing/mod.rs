@@ -33,13 +33,13 @@
 mod backend;
 mod clock;
 pub mod conformance;
-//mod faulty;
+mod faulty;
 pub(crate) mod ids;
-//pub mod model;
+pub mod model;
 pub mod sample;
-//pub mod sequences;
+pub mod sequences;
 
 pub use backend::{Backend, Fresh, OnRuntime, Runtime, Threads, on};
 pub use clock::{ManualClock, ManualTimer};
-//pub use faulty::{Fault, Faults, Faulty, Gate};
+pub use faulty::{Fault, Faults, Faulty, Gate, Hook};
 pub use ids::SeededIds;
