@@ -1,12 +1,10 @@
 //! Every route's happy path, and the document that describes them all.
 
-mod support;
-
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use support::table::{ROWS, check, filled};
-use support::{Ask, cinema};
+use crate::table::{ROWS, check, filled};
+use crate::support::{Ask, cinema};
 
 #[tokio::test]
 async fn every_row_of_the_table_is_answered_as_it_says() {
@@ -91,7 +89,7 @@ async fn the_document_is_whole_and_ours() {
     }
     let mut ids = BTreeSet::new();
     for (path, method, operation) in operations(&document) {
-        assert!(ids.insert(operation["operationId"].clone()), "{method} {path}: its id is there twice");
+        assert!(ids.insert(operation["operationId"].to_string()), "{method} {path}: its id is there twice");
         let responses = operation["responses"].as_object().unwrap();
         assert!(responses.contains_key("500"), "{method} {path}");
         assert_eq!(operation["security"].is_array(), responses.contains_key("401") && !path.contains("payments"), "{path}");

@@ -6,22 +6,22 @@
 use serde_json::Value;
 
 /// One request and what must come back.
-pub struct Row {
-    pub name: &'static str,
-    pub method: &'static str,
-    pub path: &'static str,
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
     /// Who asks: nobody, a user, or `the boss`, who is an administrator.
-    pub user: &'static str,
-    pub headers: &'static [(&'static str, &'static str)],
+    pub(crate) user: &'static str,
+    pub(crate) headers: &'static [(&'static str, &'static str)],
     /// JSON, or empty for no body.
-    pub body: &'static str,
-    pub status: u16,
+    pub(crate) body: &'static str,
+    pub(crate) status: u16,
     /// Headers that must be there; `*` for any value.
-    pub has: &'static [(&'static str, &'static str)],
+    pub(crate) has: &'static [(&'static str, &'static str)],
     /// JSON pointers and what must stand there, as JSON; `*` for anything.
-    pub shape: &'static [(&'static str, &'static str)],
+    pub(crate) shape: &'static [(&'static str, &'static str)],
     /// What later rows may name: a name, and the JSON pointer to it.
-    pub keep: &'static [(&'static str, &'static str)],
+    pub(crate) keep: &'static [(&'static str, &'static str)],
 }
 
 const PROBLEM: &[(&str, &str)] = &[("content-type", "application/problem+json"), ("x-request-id", "*")];
@@ -42,8 +42,8 @@ const ROW: Row = Row {
     keep: &[],
 };
 
-/// Everything that is asked of a server that carries the catalogue of [`super::catalogue`], in this order.
-pub const ROWS: &[Row] = &[
+/// Everything that is asked of a server that carries the catalogue of [`super::support::catalogue`], in this order.
+pub(crate) const ROWS: &[Row] = &[
     Row { name: "alive", path: "/healthz", shape: &[("/status", "\"ok\"")], ..ROW },
     Row { name: "ready", path: "/readyz", shape: &[("/status", "\"ready\"")], ..ROW },
     Row { name: "metrics", path: "/metrics", has: &[("content-type", "text/plain; version=0.0.4; charset=utf-8")], ..ROW },
@@ -93,12 +93,12 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// Replaces `{name}` by what was kept.
-pub fn filled(text: &str, kept: &[(String, String)]) -> String {
+pub(crate) fn filled(text: &str, kept: &[(String, String)]) -> String {
     kept.iter().rev().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }
 
 /// Checks an answer, given as a status, a way to look up headers, and a body; and keeps what later rows name.
-pub fn check(row: &Row, status: u16, header: &dyn Fn(&str) -> Option<String>, body: &Value, kept: &mut Vec<(String, String)>) {
+pub(crate) fn check(row: &Row, status: u16, header: &dyn Fn(&str) -> Option<String>, body: &Value, kept: &mut Vec<(String, String)>) {
     assert_eq!(status, row.status, "{}: {body}", row.name);
     for (name, wanted) in row.has {
         let found = header(name);

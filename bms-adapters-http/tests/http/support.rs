@@ -1,9 +1,5 @@
 //! What the tests share: a cinema on the embedded stores and a clock that stands still, and short ways to ask it things.
 
-#![allow(dead_code, reason = "every test file uses a part of it")]
-
-pub mod table;
-
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,19 +21,19 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, Ordering};
 use tower::ServiceExt as _;
 
-pub const SECRET: &str = "a secret of at least thirty-two bytes";
-pub const WEBHOOK_SECRET: &str = "a secret of the payment provider";
+pub(crate) const SECRET: &str = "a secret of at least thirty-two bytes";
+pub(crate) const WEBHOOK_SECRET: &str = "a secret of the payment provider";
 
 /// A clock that moves when it is told to.
 #[derive(Clone)]
-pub struct TestClock(Arc<AtomicI64>);
+pub(crate) struct TestClock(Arc<AtomicI64>);
 
 impl TestClock {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicI64::new(Timestamp::parse("2030-01-31T12:00:00Z").unwrap().as_millis())))
     }
 
-    pub fn advance(&self, span: Duration) {
+    pub(crate) fn advance(&self, span: Duration) {
         self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
     }
 }
@@ -49,32 +45,32 @@ impl Clock for TestClock {
 }
 
 /// A cinema that is open.
-pub struct Cinema {
-    pub router: Router,
-    pub service: BookingService,
-    pub clock: TestClock,
-    pub shutdown: Shutdown,
+pub(crate) struct Cinema {
+    pub(crate) router: Router,
+    pub(crate) service: BookingService,
+    pub(crate) clock: TestClock,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub bytes: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
     /// The code of a problem, after checking that it is one.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let body = self.json();
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         assert_eq!(body["status"], self.status.as_u16(), "{body}");
@@ -83,13 +79,13 @@ impl Answer {
     }
 
     #[track_caller]
-    pub fn is(&self, status: u16) -> &Self {
+    pub(crate) fn is(&self, status: u16) -> &Self {
         assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
         self
     }
 
     #[track_caller]
-    pub fn is_problem(&self, status: u16, code: &str) -> Value {
+    pub(crate) fn is_problem(&self, status: u16, code: &str) -> Value {
         self.is(status);
         assert_eq!(self.code(), code);
         self.json()
@@ -98,63 +94,63 @@ impl Answer {
 
 /// One request.
 #[derive(Clone, Debug)]
-pub struct Ask {
-    pub method: Method,
-    pub path: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Ask {
-    pub fn new(method: &str, path: impl Into<String>) -> Self {
+    pub(crate) fn new(method: &str, path: impl Into<String>) -> Self {
         Self { method: method.parse().unwrap(), path: path.into(), headers: Vec::new(), body: Vec::new() }
     }
 
-    pub fn get(path: impl Into<String>) -> Self {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new("GET", path)
     }
 
-    pub fn delete(path: impl Into<String>) -> Self {
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
         Self::new("DELETE", path)
     }
 
-    pub fn post(path: impl Into<String>, body: Value) -> Self {
+    pub(crate) fn post(path: impl Into<String>, body: Value) -> Self {
         Self::new("POST", path).json(body)
     }
 
-    pub fn put(path: impl Into<String>, body: Value) -> Self {
+    pub(crate) fn put(path: impl Into<String>, body: Value) -> Self {
         Self::new("PUT", path).json(body)
     }
 
-    pub fn json(self, body: Value) -> Self {
+    pub(crate) fn json(self, body: Value) -> Self {
         self.body(body.to_string()).header("content-type", "application/json")
     }
 
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    pub fn by(self, user: &str) -> Self {
+    pub(crate) fn by(self, user: &str) -> Self {
         let token = token(user, false);
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    pub fn by_admin(self) -> Self {
+    pub(crate) fn by_admin(self) -> Self {
         let token = token("the boss", true);
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    pub fn key(self, key: &str) -> Self {
+    pub(crate) fn key(self, key: &str) -> Self {
         self.header("idempotency-key", key)
     }
 
-    pub fn request(&self) -> Request<Body> {
+    pub(crate) fn request(&self) -> Request<Body> {
         let mut request = Request::builder().method(self.method.clone()).uri(&self.path);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -163,33 +159,33 @@ impl Ask {
     }
 }
 
-pub fn token(user: &str, admin: bool) -> String {
+pub(crate) fn token(user: &str, admin: bool) -> String {
     let end = Timestamp::parse("2030-02-28T00:00:00Z").unwrap();
     mint_hs256(&SecretString::from(SECRET), &UserId::parse(user).unwrap(), admin, end).unwrap()
 }
 
 /// How a cinema differs from the usual one.
-pub struct Plan {
-    pub clock: TestClock,
-    pub ports: Ports,
-    pub rate_limit: Option<u32>,
-    pub webhook: bool,
-    pub request_deadline: Duration,
-    pub deadline: Option<Duration>,
+pub(crate) struct Plan {
+    pub(crate) clock: TestClock,
+    pub(crate) ports: Ports,
+    pub(crate) rate_limit: Option<u32>,
+    pub(crate) webhook: bool,
+    pub(crate) request_deadline: Duration,
+    pub(crate) deadline: Option<Duration>,
 }
 
 impl Plan {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::paid_by(Arc::new(SandboxGateway))
     }
 
-    pub fn paid_by(gateway: Arc<dyn PaymentGateway>) -> Self {
+    pub(crate) fn paid_by(gateway: Arc<dyn PaymentGateway>) -> Self {
         let clock = TestClock::new();
         let ports = Ports::in_memory(Arc::new(clock.clone()), gateway);
         Self { clock, ports, rate_limit: None, webhook: true, request_deadline: Duration::from_secs(10), deadline: None }
     }
 
-    pub async fn open(self) -> Cinema {
+    pub(crate) async fn open(self) -> Cinema {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let mut builder = BookingService::builder(self.ports).clock(clock.clone());
         if let Some(deadline) = self.deadline {
@@ -219,7 +215,7 @@ impl Plan {
 }
 
 /// Twenty seats, A1 to A20, A20 blocked; one show on sale, and one in each of the other conditions.
-pub fn catalogue() -> Value {
+pub(crate) fn catalogue() -> Value {
     let show = |id: &str, status: &str, start: &str| {
         json!({"showId": id, "movieId": "film", "theatreId": "club", "screen": "one", "startTime": start, "status": status,
             "prices": [{"category": "stalls", "amount": 1250, "currency": "EUR"}], "blockedSeats": ["A20"]})
@@ -246,11 +242,11 @@ pub fn catalogue() -> Value {
     })
 }
 
-pub async fn cinema() -> Cinema {
+pub(crate) async fn cinema() -> Cinema {
     Plan::new().open().await
 }
 
-pub async fn send(router: &Router, ask: &Ask) -> Answer {
+pub(crate) async fn send(router: &Router, ask: &Ask) -> Answer {
     let response = router.clone().oneshot(ask.request()).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -258,49 +254,49 @@ pub async fn send(router: &Router, ask: &Ask) -> Answer {
 }
 
 impl Cinema {
-    pub async fn ask(&self, ask: Ask) -> Answer {
+    pub(crate) async fn ask(&self, ask: Ask) -> Answer {
         send(&self.router, &ask).await
     }
 
-    pub async fn hold(&self, user: &str, seats: &[&str]) -> Answer {
+    pub(crate) async fn hold(&self, user: &str, seats: &[&str]) -> Answer {
         self.ask(place(user, seats)).await
     }
 
     /// A hold's id.
-    pub async fn held(&self, user: &str, seats: &[&str]) -> String {
+    pub(crate) async fn held(&self, user: &str, seats: &[&str]) -> String {
         self.hold(user, seats).await.is(201).json()["holdId"].as_str().unwrap().to_owned()
     }
 
     /// An order's id.
-    pub async fn ordered(&self, user: &str, seats: &[&str]) -> String {
+    pub(crate) async fn ordered(&self, user: &str, seats: &[&str]) -> String {
         let hold = self.held(user, seats).await;
         self.ask(order(user, &hold)).await.is(201).json()["orderId"].as_str().unwrap().to_owned()
     }
 
-    pub async fn confirm(&self, user: &str, order: &str, payment: &str) -> Answer {
+    pub(crate) async fn confirm(&self, user: &str, order: &str, payment: &str) -> Answer {
         let body = json!({"paymentReference": payment});
         self.ask(Ask::post(format!("/api/v1/orders/{order}/confirm"), body).by(user)).await
     }
 
     /// The seats that are taken: sold or blocked, and held.
-    pub async fn taken(&self) -> (Value, Value) {
+    pub(crate) async fn taken(&self) -> (Value, Value) {
         let map = self.ask(Ask::get("/api/v1/shows/tonight/seatmap?layout=false")).await;
         let map = map.is(200).json();
         (map["unavailableSeatIds"].clone(), map["heldSeatIds"].clone())
     }
 }
 
-pub fn place(user: &str, seats: &[&str]) -> Ask {
+pub(crate) fn place(user: &str, seats: &[&str]) -> Ask {
     Ask::post("/api/v1/holds", json!({"showId": "tonight", "seatIds": seats})).by(user)
 }
 
-pub fn order(user: &str, hold: &str) -> Ask {
+pub(crate) fn order(user: &str, hold: &str) -> Ask {
     let customer = json!({"name": "Ada", "email": "ada@example.org"});
     Ask::post("/api/v1/orders", json!({"holdId": hold, "customer": customer})).by(user)
 }
 
 /// A payment provider's notice, signed at a time.
-pub fn notice(body: &Value, at: Timestamp) -> Ask {
+pub(crate) fn notice(body: &Value, at: Timestamp) -> Ask {
     let body = body.to_string();
     let time = at.as_millis() / 1_000;
     let signature = format!("t={time},v1={}", sign(WEBHOOK_SECRET, time, &body));
@@ -310,7 +306,7 @@ pub fn notice(body: &Value, at: Timestamp) -> Ask {
         .header("bms-signature", signature)
 }
 
-pub fn sign(secret: &str, time: i64, body: &str) -> String {
+pub(crate) fn sign(secret: &str, time: i64, body: &str) -> String {
     use hmac::{Hmac, KeyInit as _, Mac as _};
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("{time}.{body}").as_bytes());

@@ -1,0 +1,15 @@
+//! The router, driven in this process over the embedded stores and a clock that stands still.
+
+mod auth;
+mod bad_input;
+mod idempotency;
+mod live;
+mod operation;
+mod payments;
+mod problems;
+mod races;
+mod routes;
+mod seatmap;
+mod stores;
+mod support;
+mod table;
