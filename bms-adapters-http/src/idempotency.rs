@@ -49,7 +49,9 @@ pub(crate) async fn run_once(State(app): State<Arc<App>>, request: Request, next
     let Some(Identity(Ok(caller))) = request.extensions().get::<Identity>() else { return next.run(request).await };
     let key = match key(request.headers()).and_then(|text| IdempotencyKey::new(caller.id().clone(), text).ok()) {
         Some(key) => key,
-        None => return Problem::malformed("an Idempotency-Key is one header of 1 to 255 visible ASCII characters").into_response(),
+        None => {
+            return Problem::malformed("an Idempotency-Key is one header of 1 to 255 visible ASCII characters").into_response();
+        }
     };
     let tasks = app.shutdown.running().clone();
     let task = tasks.spawn(run(app, key, request, next).in_current_span());

@@ -53,11 +53,7 @@ impl Metrics {
     }
 
     pub(crate) fn request(&self, method: &Method, route: &str, status: StatusCode, latency: Duration) {
-        let labels = [
-            ("route", route.to_owned()),
-            ("method", known(method).to_owned()),
-            ("status", status.as_u16().to_string()),
-        ];
+        let labels = [("route", route.to_owned()), ("method", known(method).to_owned()), ("status", status.as_u16().to_string())];
         with_local_recorder(&self.recorder, || {
             counter!(REQUESTS, &labels).increment(1);
             histogram!(LATENCY, &labels).record(latency);

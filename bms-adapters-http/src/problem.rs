@@ -157,9 +157,7 @@ impl From<Error> for Problem {
             Error::Forbidden => Self::new(Code::Forbidden, "this needs an administrator's rights"),
             Error::Invalid(violations) => Self::violations(&violations),
             Error::UnknownSeats(seats) => Self::unknown_seats(seats.iter().map(|seat| seat.as_str())),
-            Error::TooManySeats { limit } => {
-                Self::new(Code::TooManySeats, format!("at most {limit} seats")).with("limit", limit)
-            }
+            Error::TooManySeats { limit } => Self::new(Code::TooManySeats, format!("at most {limit} seats")).with("limit", limit),
             Error::SeatsUnavailable(seats) => Self::new(Code::SeatsUnavailable, "choose other seats")
                 .with("seatIds", names(seats.iter().map(|seat| seat.as_str()))),
             Error::SalesClosed { reason, .. } => Self::new(Code::SalesClosed, reason.to_string()),
@@ -173,9 +171,7 @@ impl From<Error> for Problem {
             Error::OrderNotPending(order) => Self::new(Code::OrderNotPending, "the order cannot be changed so any more")
                 .with("state", order.state.name())
                 .with_refund(&order),
-            Error::OrderExpired(order) => {
-                Self::new(Code::OrderExpired, "the order was not paid in time").with_refund(&order)
-            }
+            Error::OrderExpired(order) => Self::new(Code::OrderExpired, "the order was not paid in time").with_refund(&order),
             Error::PaymentDeclined(order) => match serde_json::to_value(OrderBody::without_secret(&order)) {
                 Ok(body) => Self::new(Code::PaymentDeclined, "the payment does not pay for the order").with("order", body),
                 Err(error) => {

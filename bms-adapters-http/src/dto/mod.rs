@@ -14,9 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::problem::Problem;
 
 pub(crate) use admin::{MovieEntrySchema, ShowEntrySchema, StoredShowSchema, TheatreEntrySchema, TheatreSchema};
-pub(crate) use catalogue::{
-    MovieBody, MovieList, MovieQuery, MovieSummary, ShowBody, ShowList, ShowQuery,
-};
+pub(crate) use catalogue::{MovieBody, MovieList, MovieQuery, MovieSummary, ShowBody, ShowList, ShowQuery};
 pub(crate) use hold::{HoldBody, HoldList, HoldQuery, PlaceHoldRequest};
 pub(crate) use order::{ConfirmRequest, CreateOrderRequest, OrderBody, OrderList};
 pub(crate) use payment::{NoticeStatus, PaymentNotice, ReceivedBody};

@@ -58,4 +58,3 @@ pub(crate) struct ViolationBody {
     /// The rule.
     detail: String,
 }
-

@@ -34,7 +34,8 @@ pub(crate) async fn place(
     seed: Option<Extension<Seed>>,
     Json(request): Json<PlaceHoldRequest>,
 ) -> Result<Response, Problem> {
-    let placed = place_all(&app, &caller, seed, &request).await.inspect_err(|problem| app.metrics.hold_refused(problem.code()))?;
+    let placed =
+        place_all(&app, &caller, seed, &request).await.inspect_err(|problem| app.metrics.hold_refused(problem.code()))?;
     app.metrics.hold_placed();
     let location = format!("/api/v1/holds/{}", placed.hold.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], JsonBody(HoldBody::from(&placed))).into_response())

@@ -72,7 +72,8 @@ async fn tokens_that_are_not_ours_are_refused_and_nothing_changes() {
     cinema.ask(twice).await.is_problem(401, "unauthenticated");
     assert_eq!(cinema.taken().await, (json!(["A20"]), json!([])));
 
-    let fraction = signed(Algorithm::HS256, SECRET, &json!({"sub": "alice", "exp": f64::from(60) + NOW as f64 + 0.5, "aud": "x"}));
+    let fraction =
+        signed(Algorithm::HS256, SECRET, &json!({"sub": "alice", "exp": f64::from(60) + NOW as f64 + 0.5, "aud": "x"}));
     cinema.ask(Ask::get("/api/v1/orders").header("authorization", format!("bearer {fraction}"))).await.is(200);
 }
 
@@ -91,12 +92,15 @@ async fn only_the_scope_opens_the_admin_routes() {
 }
 
 async fn accepts(authenticator: &JwtAuthenticator, token: &str) -> bool {
-    let (parts, ()) = axum::http::Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap().into_parts();
+    let (parts, ()) =
+        axum::http::Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap().into_parts();
     authenticator.authenticate(&parts).await.is_ok()
 }
 
-const ED_PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
-const ED_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+const ED_PRIVATE: &str =
+    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+const ED_PUBLIC: &str =
+    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
 /// The same key as a member of a set.
 const ED_X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
@@ -108,8 +112,11 @@ async fn public_keys_pin_their_algorithm() {
     let mut header = Header::new(Algorithm::EdDSA);
     header.kid = Some("one".to_owned());
     let token = encode(&header, &claims, &key).unwrap();
-    let set = |kid: &str| json!({"keys": [{"kty": "oct", "kid": "shared", "k": base64(SECRET.as_bytes()), "alg": "HS256"},
-        {"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": ED_X, "alg": "EdDSA", "use": "sig"}]}).to_string();
+    let set = |kid: &str| {
+        json!({"keys": [{"kty": "oct", "kid": "shared", "k": base64(SECRET.as_bytes()), "alg": "HS256"},
+        {"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": ED_X, "alg": "EdDSA", "use": "sig"}]})
+        .to_string()
+    };
 
     let pem = JwtAuthenticator::pem(KeyAlgorithm::EdDsa, ED_PUBLIC.as_bytes()).unwrap().clock(clock.clone());
     assert!(accepts(&pem, &token).await);

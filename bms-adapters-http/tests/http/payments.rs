@@ -43,7 +43,10 @@ async fn a_notice_that_is_not_signed_by_the_provider_or_too_old_changes_nothing(
     let now = cinema.clock.now().as_millis() / 1_000;
     let good = sign(WEBHOOK_SECRET, now, &text);
     let post = |signature: String| {
-        Ask::new("POST", "/api/v1/payments/events").body(text.clone()).header("content-type", "application/json").header("bms-signature", signature)
+        Ask::new("POST", "/api/v1/payments/events")
+            .body(text.clone())
+            .header("content-type", "application/json")
+            .header("bms-signature", signature)
     };
     let old = now - 301;
     let early = now + 301;

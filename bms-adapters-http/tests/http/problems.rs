@@ -186,7 +186,8 @@ async fn a_provider_that_is_down_leaves_the_order_pending() {
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_hangs_is_not_waited_for() {
-    for (deadline, request_deadline) in [(Some(Duration::from_secs(2)), Duration::from_secs(10)), (None, Duration::from_secs(3))] {
+    for (deadline, request_deadline) in [(Some(Duration::from_secs(2)), Duration::from_secs(10)), (None, Duration::from_secs(3))]
+    {
         let cinema = Plan { deadline, request_deadline, ..Plan::paid_by(Arc::new(BrokenGateway)) }.open().await;
         let id = cinema.ordered("alice", &["A1"]).await;
         let begun = tokio::time::Instant::now();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-use crate::table::{ROWS, check, filled};
 use crate::support::{Ask, cinema};
+use crate::table::{ROWS, check, filled};
+use serde_json::Value;
 
 #[tokio::test]
 async fn every_row_of_the_table_is_answered_as_it_says() {
