@@ -23,7 +23,8 @@ pub struct SeatLimits {
 /// A request to hold seats.
 #[derive(Clone, Debug)]
 pub struct PlaceHold {
-    /// The hold's id, made by the caller, so that a lost answer can be asked for.
+    /// The hold's id, made by the caller, so that a lost answer can be asked for. An id names one hold of one show:
+    /// [`HoldId::of`] sees to it, and a store need not look for it among other shows.
     pub id: HoldId,
     /// The show.
     pub show: ShowId,
