@@ -13,5 +13,8 @@ fn holds() {
 
 #[test]
 fn orders() {
-    sequences::order_store(sequences::config(400, file!()), |clock| async move { Fresh::new(MemoryOrders::new(Arc::new(clock))) });
+    sequences::order_store(
+        sequences::config(400, file!()),
+        |clock| async move { Fresh::new(MemoryOrders::new(Arc::new(clock))) },
+    );
 }

@@ -16,8 +16,8 @@ mod idempotency;
 mod order_kit;
 mod orders_create;
 mod orders_end;
-mod orders_read;
 mod orders_race;
+mod orders_read;
 mod orders_settle;
 mod outbox;
 
