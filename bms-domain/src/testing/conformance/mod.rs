@@ -39,7 +39,7 @@ use crate::store::{CatalogueStore, HoldStore, IdempotencyStore, OrderStore, Outb
 use crate::time::{Clock as _, Timestamp};
 
 /// How long one rule may take for real before it counts as hung.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An order store with its outbox.
 pub trait Orders: OrderStore + Outbox {}
