@@ -97,7 +97,7 @@ impl Rig {
 
     /// The hold of a seed.
     pub(crate) fn hold_id(seed: u32) -> HoldId {
-        HoldId::new(show().shard(), sample::uuid(seed))
+        HoldId::of(&show(), sample::uuid(seed))
     }
 
     pub(crate) async fn place(&self, user: &str, seats: &[u32], seed: u32) -> Result<BookedHold, Error> {
