@@ -42,7 +42,10 @@ impl Metrics {
             describe_counter!(HOLDS_REFUSED, "Holds that were not placed, by problem code.");
             describe_counter!(ORDERS, "Orders that were made.");
             describe_counter!(CONFIRMATIONS, "Answers with an order that is confirmed, and notices that confirmed one.");
-            describe_counter!(REFUNDS, "Cancellations and payments after which money is to be given back.");
+            describe_counter!(
+                REFUNDS,
+                "Answers to cancellations, and notices of payments, after which money is to be given back."
+            );
         });
         Self { handle: recorder.handle(), recorder, requests: AtomicU32::new(1) }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use bms_domain::id::Caller;
@@ -56,12 +57,18 @@ impl From<AuthError> for Problem {
 #[derive(Clone, Debug)]
 pub(crate) struct Identity(pub(crate) Result<Caller, AuthError>);
 
-/// Asks the authenticator, and notes its answer for the rate limit, the idempotency keys and the routes.
+/// Asks the authenticator, and notes its answer for the rate limit, the idempotency keys and the routes. What is answered
+/// to somebody is not for caches, unless the route says otherwise.
 pub(crate) async fn identify(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let identity = Identity(app.authenticator.authenticate(&parts).await);
+    let is_known = identity.0.is_ok();
     parts.extensions.insert(identity);
-    next.run(Request::from_parts(parts, body)).await
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if is_known {
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
+    response
 }
 
 /// A caller who is known.

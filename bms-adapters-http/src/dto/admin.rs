@@ -1,7 +1,7 @@
 //! Catalogue entries, for the OpenAPI document. They are read and written as the types of `bms_domain::catalogue`, whose
 //! shape these repeat; a test holds the two together.
 
-#![expect(dead_code, reason = "names schemas")]
+#![allow(dead_code, reason = "names schemas")]
 
 use std::collections::BTreeMap;
 
@@ -25,12 +25,12 @@ pub(crate) struct MovieEntrySchema {
     duration_minutes: u32,
     /// A BCP 47 tag such as `en`.
     language: String,
-    #[schema(required = false)]
+    #[serde(default)]
     genres: Vec<String>,
-    #[schema(required = false)]
+    #[serde(default)]
     certificate: String,
     poster_url: Option<String>,
-    #[schema(required = false)]
+    #[serde(default)]
     synopsis: String,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct RowPlanSchema {
     #[schema(value_type = Option<CategoryName>)]
     category: Option<String>,
     /// Seats of another category, by number.
-    #[schema(required = false)]
+    #[serde(default)]
     categories: BTreeMap<String, String>,
     /// The numbers of accessible places.
     accessible: Option<String>,
@@ -105,7 +105,7 @@ pub(crate) struct RowPlanSchema {
     gap: Option<f64>,
     line: Option<LineSchema>,
     arc: Option<ArcSchema>,
-    #[schema(required = false)]
+    #[serde(default)]
     seats: Vec<PlacedSeatSchema>,
     repeat: Option<RepeatSchema>,
 }
@@ -147,7 +147,7 @@ pub(crate) struct PlacedSeatSchema {
     category: Option<String>,
     x: f64,
     y: f64,
-    #[schema(required = false)]
+    #[serde(default)]
     accessible: bool,
 }
 
@@ -166,11 +166,11 @@ pub(crate) struct RepeatSchema {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = Step)]
 pub(crate) struct StepSchema {
-    #[schema(required = false)]
+    #[serde(default)]
     x: f64,
-    #[schema(required = false)]
+    #[serde(default)]
     y: f64,
-    #[schema(required = false)]
+    #[serde(default)]
     radius: f64,
 }
 
@@ -196,12 +196,17 @@ pub(crate) struct ShowEntrySchema {
     /// At once unless given.
     #[schema(value_type = Option<Instant>)]
     sales_open_at: Option<String>,
-    #[schema(required = false)]
+    #[serde(default = "on_sale")]
     status: ShowStatusName,
     /// One for each category of the layout, all in one currency.
     prices: Vec<PriceSchema>,
-    #[schema(required = false, value_type = Vec<SeatName>)]
+    #[serde(default)]
+    #[schema(value_type = Vec<SeatName>)]
     blocked_seats: Vec<String>,
+}
+
+fn on_sale() -> ShowStatusName {
+    ShowStatusName::OnSale
 }
 
 /// A theatre as it is kept.
@@ -250,4 +255,84 @@ pub(crate) struct StoredShowSchema {
     prices: Vec<PriceSchema>,
     #[schema(value_type = Vec<SeatName>)]
     blocked_seats: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use bms_domain::catalogue::{MovieEntry, ShowEntry, TheatreEntry};
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Both read the whole and the least, and both refuse a field too many anywhere and a field too few.
+    fn agree<Domain: DeserializeOwned, Schema: DeserializeOwned>(whole: &Value, least: &Value) {
+        let both = |value: &Value| {
+            let of_domain = serde_json::from_value::<Domain>(value.clone()).is_ok();
+            let of_schema = serde_json::from_value::<Schema>(value.clone()).is_ok();
+            assert_eq!(of_domain, of_schema, "{value}");
+            of_domain
+        };
+        assert!(both(whole) && both(least));
+        for name in least.as_object().unwrap().keys() {
+            let mut fewer = least.clone();
+            fewer.as_object_mut().unwrap().remove(name);
+            assert!(!both(&fewer), "{name}");
+        }
+        for place in objects(whole, String::new()) {
+            let mut more = whole.clone();
+            more.pointer_mut(&place).unwrap()["moreThanThat"] = json!("1");
+            // A map of categories takes any name.
+            assert_eq!(both(&more), place.ends_with("/categories"), "{place}");
+        }
+    }
+
+    fn objects(value: &Value, at: String) -> Vec<String> {
+        let inner = |(name, value): (String, &Value)| objects(value, format!("{at}/{name}"));
+        match value {
+            Value::Object(fields) => {
+                let inside = fields.iter().map(|(name, value)| (name.clone(), value)).flat_map(inner);
+                std::iter::once(at.clone()).chain(inside).collect()
+            }
+            Value::Array(items) => items.iter().enumerate().map(|(n, value)| (n.to_string(), value)).flat_map(inner).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_documented_shapes_of_entries_are_those_that_are_read() {
+        let least = json!({"movieId": "m", "title": "T", "durationMinutes": 1, "language": "en"});
+        let mut whole = least.clone();
+        for (name, value) in
+            [("genres", json!([])), ("certificate", json!("U")), ("posterUrl", json!("x")), ("synopsis", json!(""))]
+        {
+            whole[name] = value;
+        }
+        agree::<MovieEntry, MovieEntrySchema>(&whole, &least);
+
+        let price = json!([{"category": "c", "amount": 1, "currency": "EUR"}]);
+        let least = json!({"showId": "s", "movieId": "m", "theatreId": "t", "screen": "x", "startTime": "2030-01-01T00:00:00Z", "prices": price});
+        let mut whole = least.clone();
+        for (name, value) in [
+            ("layoutId", json!("l")),
+            ("salesOpenAt", json!("2030-01-01T00:00:00Z")),
+            ("status", json!("CLOSED")),
+            ("blockedSeats", json!(["A1"])),
+        ] {
+            whole[name] = value;
+        }
+        agree::<ShowEntry, ShowEntrySchema>(&whole, &least);
+
+        let least = json!({"theatreId": "t", "name": "T", "city": "C", "timeZone": "Europe/Rome", "screens": []});
+        let row = json!({"rowId": "A", "numbers": "1-2", "seatPrefix": "x", "category": "c", "categories": {"d": "1"}, "accessible": "1",
+            "gapsAfter": "1", "gap": 1.0, "line": {"x": 0.0, "y": 0.0, "spacing": 1.0, "angle": 0.0},
+            "arc": {"x": 0.0, "y": 0.0, "radius": 1.0, "from": 1.0, "to": 2.0},
+            "seats": [{"seatId": "A1", "category": "c", "x": 0.0, "y": 0.0, "accessible": true}],
+            "repeat": {"rowIds": "B", "step": {"x": 0.0, "y": 0.0, "radius": 0.0}}});
+        let layout = json!({"layoutId": "l", "name": "L", "categories": [{"category": "c", "name": "C"}],
+            "sections": [{"sectionId": "s", "name": "S", "rows": [row]}]});
+        let mut whole = least.clone();
+        whole["screens"] = json!([{"screen": "x", "name": "X", "layout": layout}]);
+        agree::<TheatreEntry, TheatreEntrySchema>(&whole, &least);
+    }
 }

@@ -162,3 +162,23 @@ pub(crate) struct SeatBody {
     y: f32,
     accessible: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_documented_shape_of_a_layout_is_the_one_that_is_sent() {
+        let draft: LayoutDraft = serde_json::from_value(json!({
+            "layoutId": "l", "name": "L", "categories": [{"category": "c", "name": "C"}],
+            "sections": [{"sectionId": "s", "name": "S", "rows": [{"rowId": "A", "seats": [
+                {"seatId": "A1", "index": 0, "category": "c", "x": 0.5, "y": -1.0, "accessible": true}]}]}],
+        }))
+        .unwrap();
+        let sent: Value = serde_json::to_value(&draft).unwrap();
+        let read: LayoutBody = serde_json::from_value(sent.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), sent);
+    }
+}

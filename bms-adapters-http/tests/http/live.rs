@@ -82,6 +82,8 @@ async fn what_expires_is_seen_though_nobody_does_anything() {
     cinema.held("alice", &["A1"]).await;
     let mut watch = Watch::open(&cinema, None).await;
     watch.next().await.unwrap();
+    // It waits already when the time runs out.
+    assert!(tokio::time::timeout(Duration::from_millis(10), watch.next()).await.is_err());
     cinema.clock.advance(Duration::from_mins(10));
     let change = tokio::time::timeout(Duration::from_secs(3), watch.next()).await.unwrap().unwrap();
     assert_eq!((change.name.as_str(), &change.data["freed"]), ("change", &json!(["A1"])));

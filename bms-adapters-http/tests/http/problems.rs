@@ -1,11 +1,12 @@
 //! Every row of the table of problems, provoked.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::stores::BrokenGateway;
+use crate::stores::{BrokenGateway, Mishap, UnluckyHolds};
 use crate::support::{Ask, Cinema, Plan, cinema, order, place};
 
 async fn status_of(cinema: &Cinema, order: &str) -> Value {
@@ -191,7 +192,7 @@ async fn a_provider_that_hangs_is_not_waited_for() {
         let cinema = Plan { deadline, request_deadline, ..Plan::paid_by(Arc::new(BrokenGateway)) }.open().await;
         let id = cinema.ordered("alice", &["A1"]).await;
         let begun = tokio::time::Instant::now();
-        let answer = cinema.confirm("alice", &id, "hang").await;
+        let answer = tokio::time::timeout(Duration::from_secs(60), cinema.confirm("alice", &id, "hang")).await.unwrap();
         answer.is_problem(503, "unavailable");
         assert!(answer.header("retry-after").is_some());
         assert_eq!(begun.elapsed().as_secs(), if deadline.is_some() { 2 } else { 3 });
@@ -220,4 +221,51 @@ async fn a_panic_is_an_internal_error_that_tells_nothing() {
         assert!(answer.header("x-request-id").is_some());
     }
     assert_eq!(status_of(&cinema, &id).await, "PAYMENT_PENDING");
+}
+
+async fn unlucky(mishap: Mishap, times: usize) -> Cinema {
+    let mut plan = Plan::new();
+    plan.ports.holds = Arc::new(UnluckyHolds { inner: plan.ports.holds, mishap, times: AtomicUsize::new(times) });
+    plan.open().await
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_names_what_to_ask_for_and_trying_again_gives_the_same_hold() {
+    let cinema = unlucky(Mishap::AnswerLost, 1).await;
+    let answer = cinema.ask(place("alice", &["A1"]).key("k")).await;
+    let problem = answer.is_problem(503, "unavailable");
+    assert!(answer.header("retry-after").is_some());
+    let hold = problem["holdId"].as_str().unwrap();
+    let found = cinema.ask(Ask::get(format!("/api/v1/holds/{hold}")).by("alice")).await.is(200).json();
+    assert_eq!(found["status"], "HELD");
+    let again = cinema.ask(place("alice", &["A1"]).key("k")).await.is(201).json();
+    assert_eq!(again["holdId"], *hold);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_unavailable_and_nothing_is_held() {
+    let cinema = unlucky(Mishap::Down, 1).await;
+    let answer = cinema.ask(place("alice", &["A1"])).await;
+    assert_eq!(answer.is_problem(503, "unavailable").get("holdId"), None);
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(cinema.taken().await.1, json!([]));
+}
+
+#[tokio::test]
+async fn a_store_that_is_broken_is_an_internal_error_that_tells_nothing() {
+    let cinema = unlucky(Mishap::Broken, 1).await;
+    let problem = cinema.hold("alice", &["A1"]).await.is_problem(500, "internal");
+    assert!(!problem.to_string().contains("canary"));
+}
+
+#[tokio::test]
+async fn a_request_that_panicked_can_be_run_again_under_its_key() {
+    let cinema = Plan::paid_by(Arc::new(BrokenGateway)).open().await;
+    let id = cinema.ordered("alice", &["A1"]).await;
+    let ask = Ask::post(format!("/api/v1/orders/{id}/confirm"), json!({"paymentReference": "panic"})).by("alice").key("k");
+    cinema.ask(ask.clone()).await.is_problem(500, "internal");
+    while cinema.ask(ask.clone()).await.status == 409 {
+        tokio::task::yield_now().await;
+    }
+    cinema.ask(Ask::delete(format!("/api/v1/orders/{id}")).by("alice")).await.is(200);
 }

@@ -1,6 +1,8 @@
 //! Seat maps that are asked for again.
 
-use crate::support::{Ask, cinema};
+use serde_json::json;
+
+use crate::support::{Ask, catalogue, cinema};
 
 const MAP: &str = "/api/v1/shows/tonight/seatmap";
 
@@ -26,6 +28,26 @@ async fn a_map_that_is_known_is_not_sent_again_until_it_changes() {
     cinema.held("alice", &["A1"]).await;
     let changed = cinema.ask(Ask::get(MAP).header("if-none-match", &*tag)).await;
     assert_ne!(changed.is(200).header("etag"), Some(tag.as_str()));
+}
+
+#[tokio::test]
+async fn a_tag_is_of_the_bytes_that_are_sent() {
+    let cinema = cinema().await;
+    let first = cinema.ask(Ask::get(MAP)).await;
+    let tag = first.header("etag").unwrap().to_owned();
+    // The same seats as before, but another version.
+    let hold = cinema.held("alice", &["A1"]).await;
+    cinema.ask(Ask::delete(format!("/api/v1/holds/{hold}")).by("alice")).await.is(200);
+    let second = cinema.ask(Ask::get(MAP).header("if-none-match", &*tag)).await;
+    assert_ne!(second.is(200).json()["version"], first.json()["version"]);
+    let tag = second.header("etag").unwrap().to_owned();
+    // The same version, but another seat that is not for sale.
+    let mut show = catalogue()["shows"][0].clone();
+    show["blockedSeats"] = json!(["A19", "A20"]);
+    cinema.ask(Ask::put("/api/v1/admin/shows/tonight", show).by_admin()).await.is(200);
+    let third = cinema.ask(Ask::get(MAP).header("if-none-match", &*tag)).await;
+    assert_eq!(third.is(200).json()["version"], second.json()["version"]);
+    assert_eq!(third.json()["unavailableSeatIds"], json!(["A19", "A20"]));
 }
 
 #[tokio::test]

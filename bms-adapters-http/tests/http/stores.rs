@@ -4,9 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use bms_domain::hold::Hold;
+use bms_domain::id::{Caller, HoldId, OrderId, ShowId};
 use bms_domain::money::Money;
 use bms_domain::order::Order;
 use bms_domain::payment::{GatewayError, PaymentGateway, PaymentReference, PaymentStatus};
+use bms_domain::store::{
+    Changes, Checkout, Counts, Fence, HoldChange, HoldStore, OccupancyRead, PlaceHold, Placed, Restored, ShowClaims, SoldSeats,
+    StoreError,
+};
 use tokio::sync::Semaphore;
 
 /// A payment provider that answers when it is let.
@@ -51,5 +57,99 @@ impl PaymentGateway for BrokenGateway {
 
     async fn ping(&self) -> Result<(), GatewayError> {
         Err(GatewayError::Unavailable { source: None })
+    }
+}
+
+/// What goes wrong with the placing of holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Mishap {
+    /// It takes effect, and its answer is lost.
+    AnswerLost,
+    /// It does not take effect.
+    Down,
+    /// The store finds itself broken.
+    Broken,
+}
+
+/// A hold store that places holds with a mishap, the first `times` times.
+pub(crate) struct UnluckyHolds {
+    pub(crate) inner: Arc<dyn HoldStore>,
+    pub(crate) mishap: Mishap,
+    pub(crate) times: AtomicUsize,
+}
+
+#[async_trait]
+impl HoldStore for UnluckyHolds {
+    async fn place(&self, request: &PlaceHold) -> Result<Placed, StoreError> {
+        let one_less = |times: usize| times.checked_sub(1);
+        if self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err() {
+            return self.inner.place(request).await;
+        }
+        match self.mishap {
+            Mishap::AnswerLost => {
+                while let Placed::NotPrimed(fence) = self.inner.place(request).await? {
+                    let claims = ShowClaims {
+                        show: request.show,
+                        layout: request.layout,
+                        seats: 20,
+                        sold: Vec::new(),
+                        pending: Vec::new(),
+                        grace: std::time::Duration::from_secs(2),
+                    };
+                    self.inner.restore(&claims, fence).await?;
+                }
+                Err(StoreError::outcome_unknown("the hold store"))
+            }
+            Mishap::Down => Err(StoreError::unavailable("the hold store")),
+            Mishap::Broken => Err(StoreError::Broken { store: "the hold store", detail: "canary detail".to_owned() }),
+        }
+    }
+
+    async fn get(&self, ids: &[HoldId]) -> Result<Vec<Option<Hold>>, StoreError> {
+        self.inner.get(ids).await
+    }
+
+    async fn release(&self, id: HoldId, by: &Caller) -> Result<HoldChange, StoreError> {
+        self.inner.release(id, by).await
+    }
+
+    async fn begin_checkout(&self, id: HoldId, by: &Caller, checkout: &Checkout) -> Result<HoldChange, StoreError> {
+        self.inner.begin_checkout(id, by, checkout).await
+    }
+
+    async fn end_checkout(&self, id: HoldId, order: OrderId) -> Result<HoldChange, StoreError> {
+        self.inner.end_checkout(id, order).await
+    }
+
+    async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {
+        self.inner.mark_sold(sold).await
+    }
+
+    async fn mark_free(&self, sold: &SoldSeats) -> Result<(), StoreError> {
+        self.inner.mark_free(sold).await
+    }
+
+    async fn restore(&self, claims: &ShowClaims, fence: Fence) -> Result<Restored, StoreError> {
+        self.inner.restore(claims, fence).await
+    }
+
+    async fn occupancy(&self, show: &ShowId) -> Result<OccupancyRead, StoreError> {
+        self.inner.occupancy(show).await
+    }
+
+    async fn counts(&self, shows: &[ShowId]) -> Result<Vec<Option<Counts>>, StoreError> {
+        self.inner.counts(shows).await
+    }
+
+    async fn changes(&self, show: &ShowId, after: u64) -> Result<Changes, StoreError> {
+        self.inner.changes(show, after).await
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {
+        self.inner.sweep(limit).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
     }
 }

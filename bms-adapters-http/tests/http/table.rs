@@ -26,7 +26,8 @@ pub(crate) struct Row {
 
 const PROBLEM: &[(&str, &str)] = &[("content-type", "application/problem+json"), ("x-request-id", "*")];
 const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("x-request-id", "*")];
-const CREATED: &[(&str, &str)] = &[("content-type", "application/json"), ("x-request-id", "*"), ("location", "*")];
+const CREATED: &[(&str, &str)] =
+    &[("content-type", "application/json"), ("x-request-id", "*"), ("location", "*"), ("cache-control", "no-store")];
 
 /// What every row is unless it says otherwise.
 const ROW: Row =
