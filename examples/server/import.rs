@@ -74,15 +74,8 @@ impl Server {
     }
 
     async fn put(&self, kind: &str, id: &str, entry: &impl Serialize) -> Result<(), Failure> {
-        let mut body = serde_json::to_value(entry).map_err(|error| Failure::Refused(error.to_string()))?;
-        // The path says which entry it is.
-        if let Some(fields) = body.as_object_mut() {
-            fields.retain(|name, _| {
-                !matches!((kind, name.as_str()), ("movies", "movieId") | ("theatres", "theatreId") | ("shows", "showId"))
-            });
-        }
         let address = format!("{}/api/v1/admin/{kind}/{id}", self.url);
-        let answer = self.client.put(address).bearer_auth(self.token.expose_secret()).json(&body).send().await?;
+        let answer = self.client.put(address).bearer_auth(self.token.expose_secret()).json(entry).send().await?;
         if answer.status().is_success() { Ok(()) } else { Err(refused(&format!("{kind}/{id}"), answer).await) }
     }
 }
