@@ -1,0 +1,92 @@
+//! Who is calling.
+
+mod jwt;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use bms_domain::id::Caller;
+
+pub use jwt::{JwtAuthenticator, KeyAlgorithm, KeyError, mint_hs256};
+
+use crate::problem::{Code, Problem};
+use crate::state::App;
+
+/// Tells who sent a request. [`JwtAuthenticator`] reads bearer tokens; a host program with sessions of its own
+/// implements this instead, and may read what its own layers put into the request's extensions.
+#[async_trait]
+pub trait Authenticator: Send + Sync + 'static {
+    /// Who sent the request with this head.
+    ///
+    /// # Errors
+    /// [`AuthError`] when it cannot be told, or what is presented is not accepted.
+    async fn authenticate(&self, request: &Parts) -> Result<Caller, AuthError>;
+}
+
+/// Why it cannot be told who is calling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// Nothing was presented.
+    #[error("no credentials")]
+    Missing,
+    /// What was presented is not accepted: malformed, of a wrong key or algorithm, expired.
+    #[error("the credentials are not accepted")]
+    Refused,
+    /// It cannot be told now. Trying again is safe.
+    #[error("credentials cannot be checked now")]
+    Unavailable,
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing => Self::unauthenticated("a bearer token is needed"),
+            AuthError::Refused => Self::unauthenticated("the token is not accepted"),
+            AuthError::Unavailable => Self::unavailable("tokens cannot be checked now"),
+        }
+    }
+}
+
+/// What the authenticator said of this request; asked once a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity(pub(crate) Result<Caller, AuthError>);
+
+/// Asks the authenticator, and notes its answer for the rate limit, the idempotency keys and the routes.
+pub(crate) async fn identify(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let identity = Identity(app.authenticator.authenticate(&parts).await);
+    parts.extensions.insert(identity);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// A caller who is known.
+pub(crate) struct User(pub(crate) Caller);
+
+impl FromRequestParts<Arc<App>> for User {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
+        match parts.extensions.get::<Identity>() {
+            Some(Identity(Ok(caller))) => Ok(Self(caller.clone())),
+            Some(Identity(Err(error))) => Err((*error).into()),
+            None => Err(AuthError::Missing.into()),
+        }
+    }
+}
+
+/// A caller with an administrator's rights.
+pub(crate) struct Admin(pub(crate) Caller);
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let User(caller) = User::from_request_parts(parts, app).await?;
+        if caller.is_admin() { Ok(Self(caller)) } else { Err(Problem::new(Code::Forbidden, "this needs the scope bms:admin")) }
+    }
+}

@@ -1,0 +1,34 @@
+//! Nothing hangs: the runtime's timer for the service's calls, and an end to every request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bms_domain::time::Timer;
+use futures::future::BoxFuture;
+
+use crate::problem::Problem;
+use crate::state::App;
+
+/// Lets tokio's time pass, for [`Builder::deadline`](bms_domain::service::Builder::deadline).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioTimer;
+
+impl Timer for TokioTimer {
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(span))
+    }
+}
+
+/// Ends a request that takes too long, a body that never arrives included (promise P11).
+pub(crate) async fn end_in_time(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(app.request_deadline, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::warn!("a request took too long");
+            Problem::unavailable("it took too long; ask for what you wanted, or try again").into_response()
+        }
+    }
+}

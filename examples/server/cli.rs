@@ -1,0 +1,160 @@
+//! The command line. Every option has an environment variable.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bms_adapters_http::RateLimit;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use secrecy::SecretString;
+
+/// Sells limited seats over HTTP: holds, orders, payments, tickets.
+///
+/// Without arguments it runs in demo mode: embedded stores, a demo catalogue, tokens for whoever asks, payments in a
+/// sandbox. Everything is gone when it ends.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) options: ServeOptions,
+
+    /// How log lines are written (to standard error; RUST_LOG chooses which).
+    #[arg(long, env = "BMS_LOG_FORMAT", value_enum, default_value = "text", global = true)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Checks a catalogue file and loads it into a running server.
+    Import(ImportOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct ServeOptions {
+    /// Where to listen.
+    #[arg(long, env = "BMS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+
+    /// Keep holds in Redis. Not in this version, which has the embedded stores only.
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) redis_url: Option<SecretString>,
+
+    /// Keep orders in Postgres. Not in this version, which has the embedded stores only.
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: Option<SecretString>,
+
+    /// The secret of HS256 tokens, at least 32 bytes. With it, or with --jwks, the demo mode is off.
+    #[arg(long, env = "BMS_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) jwt_secret: Option<SecretString>,
+
+    /// The public keys of tokens (RS256, ES256, EdDSA) as a JWKS: a file, or an address it is fetched from at the start
+    /// and every ten minutes.
+    #[arg(long, env = "BMS_JWKS", value_name = "FILE|URL", conflicts_with = "jwt_secret")]
+    pub(crate) jwks: Option<String>,
+
+    /// The audience that tokens must name.
+    #[arg(long, env = "BMS_JWT_AUDIENCE", value_name = "AUDIENCE")]
+    pub(crate) jwt_audience: Option<String>,
+
+    /// The secret that the payment provider signs its notices with. Without it no notices are taken.
+    #[arg(long, env = "BMS_PAYMENT_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) payment_webhook_secret: Option<SecretString>,
+
+    /// How long a hold lasts, such as 10m or 90s.
+    #[arg(long, env = "BMS_HOLD_TTL", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10m")]
+    pub(crate) hold_ttl: Duration,
+
+    /// How long an order waits for payment.
+    #[arg(long, env = "BMS_ORDER_TTL", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    pub(crate) order_ttl: Duration,
+
+    /// The most seats of one hold.
+    #[arg(long, env = "BMS_MAX_SEATS_PER_HOLD", value_name = "SEATS", default_value = "10")]
+    pub(crate) max_seats_per_hold: u32,
+
+    /// The most seats that one user has of one show, held and sold together.
+    #[arg(long, env = "BMS_MAX_SEATS_PER_USER", value_name = "SEATS", default_value = "10")]
+    pub(crate) max_seats_per_user: u32,
+
+    /// How often a user (or an address without a token) may ask, such as 20/s or 600/m. No limit without it.
+    #[arg(long, env = "BMS_RATE_LIMIT", value_name = "REQUESTS/TIME", value_parser = rate_limit)]
+    pub(crate) rate_limit: Option<RateLimit>,
+
+    /// Load the demo catalogue. The demo mode does so by itself.
+    #[arg(long, env = "BMS_DEMO")]
+    pub(crate) demo: bool,
+
+    /// Load this catalogue file at the start.
+    #[arg(long, env = "BMS_CATALOGUE", value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
+
+    /// How often to tidy up: retire what has expired, ask after payments under way, publish events to the log.
+    #[arg(long, env = "BMS_SWEEP_EVERY", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub(crate) sweep_every: Duration,
+}
+
+#[derive(Args)]
+pub(crate) struct ImportOptions {
+    /// The catalogue, in the format that docs/catalogue-format.md describes.
+    pub(crate) file: PathBuf,
+
+    /// The server to load it into.
+    #[arg(long, env = "BMS_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+
+    /// A token with the scope bms:admin. A server in demo mode is asked for one.
+    #[arg(long, env = "BMS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<SecretString>,
+
+    /// Only check the file.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Reads `20/s`, `600/m`, `1000/h`, or any time as in `5/10s`.
+fn rate_limit(text: &str) -> Result<RateLimit, String> {
+    let form = || "a number of requests, a slash and a time, such as 20/s, 600/m or 5/10s".to_owned();
+    let (requests, time) = text.split_once('/').ok_or_else(form)?;
+    let requests: NonZeroU32 = requests.trim().parse().map_err(|_| form())?;
+    let time = time.trim();
+    let time = if time.starts_with(|c: char| c.is_ascii_digit()) { time.to_owned() } else { format!("1{time}") };
+    let time = humantime::parse_duration(&time).map_err(|_| form())?;
+    RateLimit::new(requests, time).ok_or_else(form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rate_limits_are_read() {
+        for good in ["20/s", "600/m", "5/10s", "1/h"] {
+            assert!(rate_limit(good).is_ok(), "{good}");
+        }
+        for bad in ["", "20", "0/s", "-1/s", "20/", "20/x", "/s"] {
+            assert!(rate_limit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let cli = Cli::parse_from(["bms-server", "--jwt-secret", "canary"]);
+        assert!(!format!("{:?}", cli.options.jwt_secret).contains("canary"));
+    }
+}

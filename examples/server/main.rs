@@ -1,0 +1,61 @@
+//! `bms-server`: the booking library behind HTTP, on the embedded stores, ready to be tried.
+
+mod cli;
+mod demo;
+mod import;
+mod keys;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command, LogFormat};
+
+/// What ends the program, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Refused(String),
+    #[error("{what} {path}: {source}")]
+    File { what: &'static str, path: String, source: std::io::Error },
+    #[error("{path} is not a catalogue that can be loaded; nothing was loaded:\n{faults}")]
+    Catalogue { path: String, faults: String },
+    #[error("{0}")]
+    Network(#[from] reqwest::Error),
+    #[error("{0}")]
+    Service(#[from] bms_domain::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::Io(error)),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Some(Command::Import(import)) => import::run(import).await,
+            None => serve::run(cli.options).await,
+        }
+    });
+    done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("bms-server: {failure}");
+    ExitCode::FAILURE
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

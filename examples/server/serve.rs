@@ -1,0 +1,207 @@
+//! Serving: wires the stores, the service and the router together, and goes down in good order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bms_adapters_http::{Authenticator, HttpConfig, JwtAuthenticator, Shutdown, TokioTimer, router};
+use bms_domain::BookingService;
+use bms_domain::catalogue::CatalogueDocument;
+use bms_domain::event::LogSink;
+use bms_domain::id::{Caller, ParseIdError, UserId};
+use bms_domain::service::Policy;
+use tokio::net::TcpListener;
+
+use crate::cli::ServeOptions;
+use crate::{Failure, demo, import, keys};
+
+/// How long a call of a store may take.
+const STORE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long running requests may take to finish when the server goes down.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How many things one round of upkeep does of each kind.
+const UPKEEP_BATCH: usize = 1_000;
+
+pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
+    check_stores(&options)?;
+    let policy = policy(&options);
+    let service = BookingService::in_memory()
+        .policy(policy)
+        .deadline(STORE_DEADLINE, Arc::new(TokioTimer))
+        .build()
+        .map_err(|error| Failure::Refused(format!("the limits and times: {error}")))?;
+
+    let shutdown = Shutdown::new();
+    let (authenticator, demo_routes) = match keys::authenticator(&options).await? {
+        Some(authenticator) => (authenticator, None),
+        None => {
+            if !options.listen.ip().is_loopback() {
+                let reason = "the demo mode gives tokens to whoever asks, so it listens on loopback addresses only; \
+                              set --jwt-secret or --jwks to listen elsewhere";
+                return Err(Failure::Refused(reason.to_owned()));
+            }
+            let secret = demo::secret()?;
+            let authenticator = JwtAuthenticator::hs256(&secret).map_err(|error| Failure::Refused(error.to_string()))?;
+            (Arc::new(authenticator), Some(demo::router(secret)))
+        }
+    };
+    let in_demo_mode = demo_routes.is_some();
+    load_catalogues(&service, &options, in_demo_mode).await?;
+
+    let authenticator: Arc<dyn Authenticator> = authenticator;
+    let mut config = HttpConfig::new(authenticator).shutdown(shutdown.clone());
+    if let Some(limit) = options.rate_limit {
+        config = config.rate_limit(limit);
+    }
+    if let Some(secret) = options.payment_webhook_secret {
+        config = config.payment_webhook_secret(secret).map_err(|error| Failure::Refused(error.to_string()))?;
+    }
+    let mut app = router(service.clone(), config);
+    if let Some(routes) = demo_routes {
+        app = app.merge(routes);
+    }
+
+    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+        Failure::Refused(format!("cannot listen on {}: {error}; choose another address with --listen", options.listen))
+    })?;
+    greet(listener.local_addr()?, in_demo_mode);
+    tokio::spawn(begin_on_signal(shutdown.clone()));
+    tokio::spawn(upkeep(service, options.sweep_every));
+
+    let begun = shutdown.clone();
+    let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move { begun.begun().await });
+    let drained = async {
+        shutdown.begun().await;
+        tokio::time::sleep(DRAIN_DEADLINE).await;
+    };
+    tokio::select! {
+        served = server.into_future() => served?,
+        () = drained => tracing::warn!("requests were still running when the time to finish them was over"),
+    }
+    if tokio::time::timeout(DRAIN_DEADLINE, shutdown.drained()).await.is_err() {
+        tracing::warn!("requests without a client were still running when the time to finish them was over");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Refuses what this version cannot do, rather than to forget orders that the caller believes durable.
+fn check_stores(options: &ServeOptions) -> Result<(), Failure> {
+    let reason = match (&options.redis_url, &options.database_url) {
+        (None, None) => return Ok(()),
+        (Some(_), None) => {
+            "--redis-url (REDIS_URL) alone is refused: orders must be durable, so Redis needs a database beside it"
+        }
+        (_, Some(_)) => {
+            "--database-url (DATABASE_URL) is refused: this version has the embedded stores only, which forget everything \
+             when the server ends; start it without a database to try it"
+        }
+    };
+    Err(Failure::Refused(reason.to_owned()))
+}
+
+fn policy(options: &ServeOptions) -> Policy {
+    let mut policy = Policy::default();
+    policy.hold_ttl = options.hold_ttl;
+    policy.order_ttl = options.order_ttl;
+    policy.limits.per_hold = options.max_seats_per_hold;
+    policy.limits.per_user_and_show = options.max_seats_per_user;
+    policy.longest_hold = policy.longest_hold.max(policy.hold_ttl + policy.order_ttl + policy.checkout_grace);
+    policy
+}
+
+async fn load_catalogues(service: &BookingService, options: &ServeOptions, in_demo_mode: bool) -> Result<(), Failure> {
+    let admin = system().map_err(|error| Failure::Refused(error.to_string()))?;
+    if in_demo_mode || options.demo {
+        load(service, &admin, "the demo catalogue", &demo::catalogue()?).await?;
+    }
+    if let Some(path) = &options.catalogue {
+        load(service, &admin, &path.display().to_string(), &import::read(path)?).await?;
+    }
+    Ok(())
+}
+
+async fn load(service: &BookingService, admin: &Caller, name: &str, document: &CatalogueDocument) -> Result<(), Failure> {
+    match service.import(admin, document).await {
+        Ok(written) => {
+            let (movies, theatres, shows) = (written.movies.len(), written.theatres.len(), written.shows.len());
+            tracing::info!(movies, theatres, shows, "{name} is loaded");
+            Ok(())
+        }
+        Err(bms_domain::Error::Invalid(faults)) => {
+            let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            Err(Failure::Catalogue { path: name.to_owned(), faults })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn system() -> Result<Caller, ParseIdError> {
+    Ok(Caller::admin(UserId::parse("bms-server")?))
+}
+
+/// Says where to look. Whether anybody reads it makes no difference.
+fn greet(address: SocketAddr, in_demo_mode: bool) {
+    let mut lines = format!(
+        "bms-server listens on http://{address}\n  \
+           films      http://{address}/movies\n  \
+           reference  http://{address}/api/v1/openapi.json\n"
+    );
+    if in_demo_mode {
+        lines += &format!("  demo mode: tokens from POST http://{address}/api/v1/demo/token; everything is gone when it ends\n");
+    }
+    _ = std::io::stdout().write_all(lines.as_bytes());
+}
+
+/// Begins to go down at SIGTERM or Ctrl-C.
+async fn begin_on_signal(shutdown: Shutdown) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = tokio::signal::ctrl_c() => {}
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM is not listened to");
+                _ = tokio::signal::ctrl_c().await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        _ = tokio::signal::ctrl_c().await;
+    }
+    tracing::info!("going down: running requests are finished, new ones are refused");
+    shutdown.begin();
+}
+
+/// Tidies up now and then. Nothing depends on it: expiry is decided at use.
+async fn upkeep(service: BookingService, every: Duration) {
+    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(100)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match service.sweep(UPKEEP_BATCH).await {
+            Ok(swept) => tracing::debug!(?swept, "swept"),
+            Err(error) => tracing::warn!(%error, "the sweep was cut short"),
+        }
+        loop {
+            match service.relay(&LogSink, UPKEEP_BATCH, Duration::from_secs(30)).await {
+                Ok(UPKEEP_BATCH) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "events were not published");
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A `bms-server` of a test's own: a real process on a free port, ended with the test.
+
+#![allow(clippy::expect_used, reason = "a test that cannot start its server has failed")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+/// A running server.
+pub(crate) struct Server {
+    process: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts a server on a free port and waits for its greeting.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_bms-server"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(options)
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cargo builds bms-server for this test");
+        let greeting = BufReader::new(process.stdout.take().expect("its output is piped")).lines().next();
+        let greeting = greeting.expect("the server ended without a greeting").expect("its output is text");
+        let url = greeting.rsplit(' ').next().expect("the greeting ends with the address").to_owned();
+        Self { process, url }
+    }
+
+    /// Where it listens, such as `http://127.0.0.1:12345`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The process.
+    #[allow(dead_code, reason = "not every test file ends its server by hand")]
+    pub(crate) fn process(&mut self) -> &mut Child {
+        &mut self.process
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
