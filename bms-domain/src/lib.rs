@@ -15,6 +15,8 @@ pub mod payment;
 pub mod seat;
 pub mod service;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 
 pub use error::Error;

@@ -182,26 +182,3 @@ impl From<&ShowAvailability> for ShowBody {
         }
     }
 }
-
-/// A movie to create or to replace.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct MovieEntry {
-    /// The same as in the path.
-    #[schema(value_type = EntryId)]
-    movie_id: MovieId,
-    title: String,
-    duration_minutes: u32,
-    /// A BCP 47 tag such as `en`.
-    language: String,
-    genres: Vec<String>,
-    certificate: String,
-    poster_url: Option<String>,
-    synopsis: String,
-}
-
-/// The movie of an entry.
-pub(crate) fn movie_of(entry: MovieEntry) -> Movie {
-    let MovieEntry { movie_id, title, duration_minutes, language, genres, certificate, poster_url, synopsis } = entry;
-    Movie { movie_id, title, duration_minutes, language, genres, certificate, poster_url, synopsis }
-}

@@ -1,5 +1,6 @@
 //! The JSON of requests and answers. Names and shapes are the contract; the domain's types never leak into it.
 
+mod admin;
 mod catalogue;
 mod hold;
 mod order;
@@ -12,7 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::Problem;
 
-pub(crate) use catalogue::{MovieBody, MovieEntry, MovieList, MovieQuery, MovieSummary, ShowBody, ShowList, ShowQuery, movie_of};
+pub(crate) use admin::{MovieEntrySchema, ShowEntrySchema, StoredShowSchema, TheatreEntrySchema, TheatreSchema};
+pub(crate) use catalogue::{MovieBody, MovieList, MovieQuery, MovieSummary, ShowBody, ShowList, ShowQuery};
 pub(crate) use hold::{HoldBody, HoldList, HoldQuery, PlaceHoldRequest};
 pub(crate) use order::{ConfirmRequest, CreateOrderRequest, OrderBody, OrderList};
 pub(crate) use payment::{NoticeStatus, PaymentNotice, ReceivedBody};

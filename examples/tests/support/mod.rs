@@ -32,6 +32,12 @@ impl Server {
         &self.url
     }
 
+    /// The address alone, such as `127.0.0.1:12345`.
+    #[allow(dead_code, reason = "not every test file speaks to it by hand")]
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// The process.
     #[allow(dead_code, reason = "not every test file ends its server by hand")]
     pub(crate) fn process(&mut self) -> &mut Child {

@@ -325,6 +325,8 @@ impl Room {
                 });
             }
             freed = stray.count();
+            // A free like any other: claims that were read before it may still tell these seats sold.
+            self.frees += u64::from(freed > 0);
             self.unsell(&stray.iter().collect());
         }
         let mut added = 0;

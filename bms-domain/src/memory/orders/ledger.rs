@@ -51,7 +51,7 @@ impl Ledger {
         {
             return Creation::Existing(order);
         }
-        if let LayoutPin::InUse(layout) = self.pin_layout(new.layout) {
+        if let Some(layout) = self.layout.filter(|layout| *layout != new.layout) {
             return Creation::LayoutChanged(layout);
         }
         let taken: SeatSet = new.seats.indices().iter().filter(|seat| !self.is_claimable(*seat, new.id, now)).collect();
@@ -83,10 +83,15 @@ impl Ledger {
         Creation::Created(order)
     }
 
-    pub(super) fn pin_layout(&self, layout: LayoutId) -> LayoutPin {
+    /// Kept before the first order too: an order of the plan before must not slip in between this and the catalogue's
+    /// own change.
+    pub(super) fn pin_layout(&mut self, layout: LayoutId) -> LayoutPin {
         match self.layout {
-            Some(pinned) if pinned != layout => LayoutPin::InUse(pinned),
-            _ => LayoutPin::Pinned,
+            Some(pinned) if pinned != layout && !self.records.is_empty() => LayoutPin::InUse(pinned),
+            _ => {
+                self.layout = Some(layout);
+                LayoutPin::Pinned
+            }
         }
     }
 
@@ -142,7 +147,11 @@ impl Ledger {
         if report.notice.as_ref().is_some_and(|notice| shared.is_known(notice)) {
             return answer(record, known.map_or(Settled::Recorded, recorded));
         }
-        if shared.payer(&report.key).is_some_and(|payer| payer != report.order) {
+        let others = match report.status {
+            PaymentStatus::Succeeded => !shared.bind(&report.key, report.order),
+            PaymentStatus::Pending | PaymentStatus::Failed => shared.payer(&report.key).is_some_and(|payer| payer != report.order),
+        };
+        if others {
             shared.know(report.notice.as_ref());
             return answer(record, Settled::OtherOrders);
         }
@@ -156,9 +165,6 @@ impl Ledger {
             return answer(record, Settled::CodeTaken);
         }
         shared.know(report.notice.as_ref());
-        if report.status == PaymentStatus::Succeeded {
-            shared.bind(&report.key, report.order);
-        }
         let newly = known != Some(decision.payment);
         self.move_to(report.order, decision.order, shared, now);
         let record = self.records.get_mut(&report.order)?;

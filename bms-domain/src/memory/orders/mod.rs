@@ -56,8 +56,10 @@ impl Shared {
         self.payers.of(key).get(key).copied()
     }
 
-    fn bind(&self, key: &PaymentKey, order: OrderId) {
-        self.payers.of(key).insert(key.clone(), order);
+    /// Counts a payment for an order, unless it is another's. Looking and writing are one step: the ledgers of two shows
+    /// may ask at once.
+    fn bind(&self, key: &PaymentKey, order: OrderId) -> bool {
+        *self.payers.of(key).entry(key.clone()).or_insert(order) == order
     }
 
     fn is_known(&self, notice: &NoticeId) -> bool {
@@ -124,7 +126,9 @@ impl MemoryOrders {
         }
         let reason = RefundReason::UnknownOrder;
         if !known {
-            self.shared.bind(&report.key, report.order);
+            if !self.shared.bind(&report.key, report.order) {
+                return Settled::OtherOrders;
+            }
             let PaymentReport { order, reference, amount, .. } = report.clone();
             self.shared.owe(&report.key, RefundDue { order, reference, amount, reason });
         }
@@ -226,7 +230,7 @@ impl OrderStore for MemoryOrders {
     }
 
     async fn pin_layout(&self, show: &ShowId, layout: LayoutId) -> Result<LayoutPin, StoreError> {
-        Ok(self.shows.get(show).map_or(LayoutPin::Pinned, |ledger| ledger.lock().pin_layout(layout)))
+        Ok(self.ledger(show).lock().pin_layout(layout))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,0 +1,156 @@
+//! The first answer again.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use crate::stores::SlowGateway;
+use crate::support::{Ask, Plan, cinema, order, place, send};
+
+#[tokio::test]
+async fn the_same_request_gives_the_first_answer_byte_for_byte() {
+    let cinema = cinema().await;
+    let first = cinema.ask(place("alice", &["A1"]).key("k1")).await;
+    assert_eq!(first.is(201).header("idempotency-replayed"), None);
+    cinema.clock.advance(Duration::from_mins(1));
+    let again = cinema.ask(place("alice", &["A1"]).key("k1").header("x-request-id", "other")).await;
+    again.is(201);
+    assert_eq!(again.bytes, first.bytes);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    for name in ["content-type", "location"] {
+        assert_eq!(again.header(name), first.header(name), "{name}");
+    }
+    assert_eq!(again.header("x-request-id"), Some("other"));
+    // It is the answer that is kept, not the request that is run again.
+    let hold = first.json()["holdId"].as_str().unwrap().to_owned();
+    cinema.ask(Ask::delete(format!("/api/v1/holds/{hold}")).by("alice")).await.is(200);
+    assert_eq!(cinema.ask(place("alice", &["A1"]).key("k1")).await.bytes, first.bytes);
+    assert_eq!(cinema.taken().await.1, json!([]));
+}
+
+#[tokio::test]
+async fn a_refusal_is_kept_too() {
+    let cinema = cinema().await;
+    let hold = cinema.held("bob", &["A1"]).await;
+    let first = cinema.ask(place("alice", &["A1"]).key("k1")).await;
+    first.is_problem(409, "seats-unavailable");
+    cinema.ask(Ask::delete(format!("/api/v1/holds/{hold}")).by("bob")).await.is(200);
+    let again = cinema.ask(place("alice", &["A1"]).key("k1")).await;
+    assert_eq!((again.bytes, again.status), (first.bytes, first.status));
+    cinema.ask(place("alice", &["A1"]).key("k2")).await.is(201);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_definite_is_not_kept() {
+    let cinema = cinema().await;
+    let id = cinema.ordered("alice", &["A1"]).await;
+    let confirm = |payment: &str| {
+        Ask::post(format!("/api/v1/orders/{id}/confirm"), json!({"paymentReference": payment})).by("alice").key("k")
+    };
+    for _ in 0..2 {
+        let answer = cinema.ask(confirm("pay_unavailable")).await;
+        answer.is_problem(503, "unavailable");
+        assert_eq!(answer.header("idempotency-replayed"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_one_users_and_one_requests() {
+    let cinema = cinema().await;
+    let first = cinema.ask(place("alice", &["A1"]).key("k")).await;
+    first.is(201);
+    cinema.ask(place("alice", &["A2"]).key("k")).await.is_problem(422, "idempotency-key-reused");
+    let elsewhere = Ask::post("/api/v1/orders", json!({"showId": "tonight", "seatIds": ["A1"]})).by("alice").key("k");
+    cinema.ask(elsewhere).await.is_problem(422, "idempotency-key-reused");
+    cinema.ask(place("bob", &["A2"]).key("k")).await.is(201);
+    assert_eq!(cinema.taken().await.1, json!(["A1", "A2"]));
+    cinema.clock.advance(Duration::from_hours(24));
+    cinema.ask(Ask::post("/api/v1/holds", json!({"showId": "tomorrow", "seatIds": ["A3"]})).by("alice")).await.is(201);
+}
+
+#[tokio::test]
+async fn keys_that_are_none_are_refused() {
+    let cinema = cinema().await;
+    for key in ["", "a b", &"x".repeat(256), "é"] {
+        cinema.ask(place("alice", &["A1"]).key(key)).await.is_problem(400, "malformed-request");
+    }
+    cinema.ask(place("alice", &["A1"]).key("a").key("b")).await.is_problem(400, "malformed-request");
+    assert_eq!(cinema.taken().await.1, json!([]));
+    cinema.ask(place("alice", &["A1"]).key(&"x".repeat(255))).await.is(201);
+}
+
+#[tokio::test]
+async fn a_caller_who_is_not_known_leaves_no_key_behind() {
+    let cinema = cinema().await;
+    let mut ask = place("alice", &["A1"]).key("k");
+    let good = ask.headers.clone();
+    ask.headers.retain(|(name, _)| name != "authorization");
+    cinema.ask(ask.clone()).await.is_problem(401, "unauthenticated");
+    ask.headers = good;
+    cinema.ask(ask).await.is(201);
+}
+
+#[tokio::test]
+async fn while_it_runs_nobody_else_runs_it_and_its_answer_survives_a_client_that_goes_away() {
+    let gateway = SlowGateway::new();
+    let cinema = Plan::paid_by(gateway.clone()).open().await;
+    let id = cinema.ordered("alice", &["A1"]).await;
+    let confirm = Ask::post(format!("/api/v1/orders/{id}/confirm"), json!({"paymentReference": "p"})).by("alice").key("k");
+
+    let mut request = Box::pin(cinema.router.clone().oneshot(confirm.request()));
+    tokio::select! {
+        _ = &mut request => panic!("the provider has not answered"),
+        () = gateway.is_asked() => {}
+    }
+    let second = send(&cinema.router, &confirm).await;
+    second.is_problem(409, "request-in-progress");
+    // The client goes away in the middle.
+    drop(request);
+    gateway.answers.add_permits(1);
+    cinema.shutdown.begin();
+    cinema.shutdown.drained().await;
+
+    let order = cinema.service.order(&caller(), id.parse().unwrap()).await.unwrap();
+    assert!(order.state.is_confirmed());
+    assert_eq!(gateway.times.load(Ordering::SeqCst), 1);
+}
+
+fn caller() -> bms_domain::id::Caller {
+    bms_domain::id::Caller::user(bms_domain::id::UserId::parse("alice").unwrap())
+}
+
+#[tokio::test]
+async fn the_answer_to_a_client_that_went_away_is_there_when_it_comes_back() {
+    let gateway = SlowGateway::new();
+    let cinema = Plan::paid_by(gateway.clone()).open().await;
+    let id = cinema.ordered("alice", &["A1"]).await;
+    let confirm = Ask::post(format!("/api/v1/orders/{id}/confirm"), json!({"paymentReference": "p"})).by("alice").key("k");
+    let mut request = Box::pin(cinema.router.clone().oneshot(confirm.request()));
+    tokio::select! {
+        _ = &mut request => panic!("the provider has not answered"),
+        () = gateway.is_asked() => {}
+    }
+    drop(request);
+    gateway.answers.add_permits(1);
+    let answer = loop {
+        let answer = cinema.ask(confirm.clone()).await;
+        if answer.status != 409 {
+            break answer;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(answer.is(200).json()["status"], "CONFIRMED");
+    assert_eq!(answer.header("idempotency-replayed"), Some("true"));
+    assert_eq!(gateway.times.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_order_under_a_key_is_made_once() {
+    let cinema = cinema().await;
+    let hold = cinema.held("alice", &["A1"]).await;
+    let first = cinema.ask(order("alice", &hold).key("o")).await;
+    let again = cinema.ask(order("alice", &hold).key("o")).await;
+    assert_eq!((first.is(201).bytes.clone(), 201), (again.bytes.clone(), again.status.as_u16()));
+}

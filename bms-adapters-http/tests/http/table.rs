@@ -1,0 +1,424 @@
+//! Requests and the answers they must get, as data: nothing here knows how a request is sent, so that the same rows can
+//! be run against a router in this process, or against a server anywhere else.
+//!
+//! A row may name what an earlier row's answer had: `{name}` in its path, headers or body is replaced.
+
+use serde_json::Value;
+
+/// One request and what must come back.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    /// Who asks: nobody, a user, or `the boss`, who is an administrator.
+    pub(crate) user: &'static str,
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+    /// JSON, or empty for no body.
+    pub(crate) body: &'static str,
+    pub(crate) status: u16,
+    /// Headers that must be there; `*` for any value.
+    pub(crate) has: &'static [(&'static str, &'static str)],
+    /// JSON pointers and what must stand there, as JSON; `*` for anything.
+    pub(crate) shape: &'static [(&'static str, &'static str)],
+    /// What later rows may name: a name, and the JSON pointer to it.
+    pub(crate) keep: &'static [(&'static str, &'static str)],
+}
+
+const PROBLEM: &[(&str, &str)] = &[("content-type", "application/problem+json"), ("x-request-id", "*")];
+const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("x-request-id", "*")];
+const CREATED: &[(&str, &str)] = &[("content-type", "application/json"), ("x-request-id", "*"), ("location", "*")];
+
+/// What every row is unless it says otherwise.
+const ROW: Row =
+    Row { name: "", method: "GET", path: "", user: "", headers: &[], body: "", status: 200, has: JSON, shape: &[], keep: &[] };
+
+/// Everything that is asked of a server that carries the catalogue of [`super::support::catalogue`], in this order.
+pub(crate) const ROWS: &[Row] = &[
+    Row { name: "alive", path: "/healthz", shape: &[("/status", "\"ok\"")], ..ROW },
+    Row { name: "ready", path: "/readyz", shape: &[("/status", "\"ready\"")], ..ROW },
+    Row { name: "metrics", path: "/metrics", has: &[("content-type", "text/plain; version=0.0.4; charset=utf-8")], ..ROW },
+    Row { name: "document", path: "/api/v1/openapi.json", shape: &[("/openapi", "\"3.1.0\"")], ..ROW },
+    Row {
+        name: "movies",
+        path: "/movies?limit=1",
+        shape: &[("/movies/0/movieId", "\"film\""), ("/movies/1", ""), ("/nextCursor", "\"film\"")],
+        ..ROW
+    },
+    Row {
+        name: "movies on",
+        path: "/movies?cursor=film",
+        shape: &[("/movies/0/movieId", "\"other\""), ("/nextCursor", "null")],
+        ..ROW
+    },
+    Row {
+        name: "movies here",
+        path: "/movies?city=berlin",
+        shape: &[("/movies/0/movieId", "\"film\""), ("/movies/1", ""), ("/movies/0/synopsis", "")],
+        ..ROW
+    },
+    Row {
+        name: "movie",
+        path: "/movies/film",
+        shape: &[("/synopsis", "\"Somebody books a seat.\""), ("/durationMinutes", "101"), ("/posterUrl", "null")],
+        ..ROW
+    },
+    Row {
+        name: "no movie",
+        path: "/movies/nothing",
+        status: 404,
+        has: PROBLEM,
+        shape: &[("/type", "\"urn:bms:problem:not-found\"")],
+        ..ROW
+    },
+    Row {
+        name: "shows today",
+        path: "/movies/film/shows?date=2030-01-31",
+        shape: &[
+            ("/shows/1/showId", "\"tonight\""),
+            ("/shows/1/theatreName", "\"The Club\""),
+            ("/shows/1/timeZone", "\"Europe/Berlin\""),
+            ("/shows/1/startTime", "\"2030-01-31T20:00:00.000Z\""),
+            ("/shows/1/seatsTotal", "20"),
+            ("/shows/1/seatsAvailable", "19"),
+            ("/shows/1/prices/0/amount", "1250"),
+            ("/shows/2", ""),
+        ],
+        ..ROW
+    },
+    Row {
+        name: "no day",
+        path: "/movies/film/shows?date=31.1.2030",
+        status: 422,
+        has: PROBLEM,
+        shape: &[("/errors/0/pointer", "\"/date\"")],
+        ..ROW
+    },
+    Row {
+        name: "map",
+        path: "/api/v1/shows/tonight/seatmap",
+        has: &[("etag", "*"), ("cache-control", "no-cache")],
+        shape: &[
+            ("/showId", "\"tonight\""),
+            ("/layout/sections/0/rows/0/seats/1/index", "1"),
+            ("/unavailableSeatIds", "[\"A20\"]"),
+            ("/heldSeatIds", "[]"),
+        ],
+        ..ROW
+    },
+    Row {
+        name: "map alone",
+        path: "/api/v1/shows/tonight/seatmap?layout=false",
+        shape: &[("/layout", ""), ("/version", "*")],
+        ..ROW
+    },
+    Row {
+        name: "nobody holds",
+        method: "POST",
+        path: "/api/v1/holds",
+        body: r#"{"showId":"tonight","seatIds":["A1"]}"#,
+        status: 401,
+        has: &[("content-type", "application/problem+json"), ("www-authenticate", "Bearer")],
+        ..ROW
+    },
+    Row {
+        name: "hold",
+        method: "POST",
+        path: "/api/v1/holds",
+        user: "alice",
+        body: r#"{"showId":"tonight","seatIds":["A2","A1"]}"#,
+        status: 201,
+        has: CREATED,
+        shape: &[
+            ("/status", "\"HELD\""),
+            ("/seatIds", "[\"A1\",\"A2\"]"),
+            ("/amount", "2500"),
+            ("/currency", "\"EUR\""),
+            ("/userId", "\"alice\""),
+            ("/createdAt", "*"),
+            ("/expiresAt", "*"),
+            ("/showId", "\"tonight\""),
+        ],
+        keep: &[("hold", "/holdId")],
+        ..ROW
+    },
+    Row {
+        name: "taken",
+        method: "POST",
+        path: "/api/v1/holds",
+        user: "bob",
+        body: r#"{"showId":"tonight","seatIds":["A1","A3"]}"#,
+        status: 409,
+        has: PROBLEM,
+        shape: &[("/seatIds", "[\"A1\"]")],
+        ..ROW
+    },
+    Row { name: "the hold", path: "/api/v1/holds/{hold}", user: "alice", shape: &[("/holdId", "\"{hold}\"")], ..ROW },
+    Row { name: "not his", path: "/api/v1/holds/{hold}", user: "bob", status: 404, has: PROBLEM, ..ROW },
+    Row {
+        name: "holds",
+        path: "/api/v1/holds?ids={hold},01890a5d-ac96-774b-bcce-b302099a8057,junk",
+        user: "alice",
+        shape: &[("/holds/0/holdId", "\"{hold}\""), ("/holds/1", "null"), ("/holds/2", "null"), ("/holds/3", "")],
+        ..ROW
+    },
+    Row {
+        name: "order",
+        method: "POST",
+        path: "/api/v1/orders",
+        user: "alice",
+        body: r#"{"holdId":"{hold}","customer":{"name":"Ada","email":"ada@example.org"}}"#,
+        status: 201,
+        has: CREATED,
+        shape: &[
+            ("/status", "\"PAYMENT_PENDING\""),
+            ("/holdId", "\"{hold}\""),
+            ("/customer/email", "\"ada@example.org\""),
+            ("/ticketCode", "null"),
+            ("/ticketSecret", "null"),
+            ("/refundDue", "false"),
+            ("/amount", "2500"),
+        ],
+        keep: &[("order", "/orderId")],
+        ..ROW
+    },
+    Row {
+        name: "order again",
+        method: "POST",
+        path: "/api/v1/orders",
+        user: "alice",
+        body: r#"{"holdId":"{hold}","customer":{"name":"Ada","email":"ada@example.org"}}"#,
+        shape: &[("/orderId", "\"{order}\"")],
+        ..ROW
+    },
+    Row {
+        name: "release while it waits",
+        method: "DELETE",
+        path: "/api/v1/holds/{hold}",
+        user: "alice",
+        status: 409,
+        has: PROBLEM,
+        shape: &[("/type", "\"urn:bms:problem:order-pending\""), ("/state", "\"PAYMENT_PENDING\"")],
+        ..ROW
+    },
+    Row {
+        name: "under way",
+        method: "POST",
+        path: "/api/v1/orders/{order}/confirm",
+        user: "alice",
+        body: r#"{"paymentReference":"pay_pending_1"}"#,
+        status: 202,
+        shape: &[("/status", "\"PAYMENT_PENDING\"")],
+        ..ROW
+    },
+    Row {
+        name: "confirm",
+        method: "POST",
+        path: "/api/v1/orders/{order}/confirm",
+        user: "alice",
+        body: r#"{"paymentReference":"pay_ok_1"}"#,
+        shape: &[("/status", "\"CONFIRMED\""), ("/ticketCode", "*"), ("/ticketSecret", "*")],
+        keep: &[("code", "/ticketCode"), ("secret", "/ticketSecret")],
+        ..ROW
+    },
+    Row {
+        name: "confirm again",
+        method: "POST",
+        path: "/api/v1/orders/{order}/confirm-payment",
+        user: "alice",
+        body: r#"{"paymentReference":"pay_ok_1"}"#,
+        shape: &[("/ticketCode", "\"{code}\""), ("/ticketSecret", "\"{secret}\"")],
+        ..ROW
+    },
+    Row { name: "the order", path: "/api/v1/orders/{order}", user: "alice", shape: &[("/ticketCode", "\"{code}\"")], ..ROW },
+    Row {
+        name: "orders",
+        path: "/api/v1/orders?limit=5",
+        user: "alice",
+        shape: &[("/orders/0/orderId", "\"{order}\""), ("/orders/1", ""), ("/nextCursor", "null")],
+        ..ROW
+    },
+    Row { name: "no orders", path: "/api/v1/orders", user: "bob", shape: &[("/orders", "[]")], ..ROW },
+    Row {
+        name: "ticket",
+        path: "/api/v1/tickets/{code}",
+        user: "the boss",
+        shape: &[("/orderId", "\"{order}\""), ("/ticketSecret", "null")],
+        ..ROW
+    },
+    Row {
+        name: "no ticket for users",
+        path: "/api/v1/tickets/{code}",
+        user: "alice",
+        status: 403,
+        has: PROBLEM,
+        shape: &[("/type", "\"urn:bms:problem:forbidden\"")],
+        ..ROW
+    },
+    Row {
+        name: "sold",
+        path: "/api/v1/shows/tonight/seatmap?layout=false",
+        shape: &[("/unavailableSeatIds", "[\"A1\",\"A2\",\"A20\"]"), ("/heldSeatIds", "[]")],
+        ..ROW
+    },
+    Row {
+        name: "cancel",
+        method: "POST",
+        path: "/api/v1/admin/orders/{order}/cancel",
+        user: "the boss",
+        shape: &[("/status", "\"CANCELLED\""), ("/refundDue", "true"), ("/ticketSecret", "null")],
+        ..ROW
+    },
+    Row {
+        name: "free again",
+        path: "/api/v1/shows/tonight/seatmap?layout=false",
+        shape: &[("/unavailableSeatIds", "[\"A20\"]")],
+        ..ROW
+    },
+    Row {
+        name: "hold more",
+        method: "POST",
+        path: "/api/v1/holds",
+        user: "alice",
+        body: r#"{"showId":"tonight","seatIds":["A4"]}"#,
+        status: 201,
+        has: CREATED,
+        keep: &[("hold", "/holdId")],
+        ..ROW
+    },
+    Row {
+        name: "order more",
+        method: "POST",
+        path: "/api/v1/orders",
+        user: "alice",
+        body: r#"{"holdId":"{hold}","customer":{"name":"Ada","email":"ada@example.org"}}"#,
+        status: 201,
+        has: CREATED,
+        keep: &[("order", "/orderId")],
+        ..ROW
+    },
+    Row {
+        name: "give up",
+        method: "DELETE",
+        path: "/api/v1/orders/{order}",
+        user: "alice",
+        shape: &[("/status", "\"FAILED\"")],
+        ..ROW
+    },
+    Row {
+        name: "release",
+        method: "DELETE",
+        path: "/api/v1/holds/{hold}",
+        user: "alice",
+        shape: &[("/status", "\"RELEASED\"")],
+        ..ROW
+    },
+    Row {
+        name: "release again",
+        method: "DELETE",
+        path: "/api/v1/holds/{hold}",
+        user: "alice",
+        shape: &[("/status", "\"RELEASED\"")],
+        ..ROW
+    },
+    Row {
+        name: "put movie",
+        method: "PUT",
+        path: "/api/v1/admin/movies/third",
+        user: "the boss",
+        body: r#"{"movieId":"third","title":"Third","durationMinutes":80,"language":"de"}"#,
+        shape: &[("/movieId", "\"third\""), ("/genres", "[]")],
+        ..ROW
+    },
+    Row {
+        name: "put theatre",
+        method: "PUT",
+        path: "/api/v1/admin/theatres/barn",
+        user: "the boss",
+        body: r#"{"theatreId":"barn","name":"Barn","city":"Rome","timeZone":"Europe/Rome","screens":[{"screen":"x","name":"X","layout":{"layoutId":"barn-1","name":"X","categories":[{"category":"all","name":"All"}],"sections":[{"sectionId":"s","name":"S","rows":[{"rowId":"A","numbers":"1-3","category":"all","line":{"x":0,"y":0}}]}]}}]}"#,
+        shape: &[("/theatreId", "\"barn\""), ("/screens/0/layoutId", "\"barn-1\"")],
+        ..ROW
+    },
+    Row {
+        name: "put show",
+        method: "PUT",
+        path: "/api/v1/admin/shows/matinee",
+        user: "the boss",
+        body: r#"{"showId":"matinee","movieId":"third","theatreId":"barn","screen":"x","startTime":"2030-02-05T14:00:00Z","prices":[{"category":"all","amount":700,"currency":"EUR"}]}"#,
+        shape: &[("/showId", "\"matinee\""), ("/layoutId", "\"barn-1\""), ("/status", "\"ON_SALE\"")],
+        ..ROW
+    },
+    Row { name: "its map", path: "/api/v1/shows/matinee/seatmap", shape: &[("/layout/layoutId", "\"barn-1\"")], ..ROW },
+    Row {
+        name: "put by a user",
+        method: "PUT",
+        path: "/api/v1/admin/movies/third",
+        user: "alice",
+        body: r#"{"movieId":"third","title":"Third","durationMinutes":80,"language":"de"}"#,
+        status: 403,
+        has: PROBLEM,
+        ..ROW
+    },
+    Row {
+        name: "put elsewhere",
+        method: "PUT",
+        path: "/api/v1/admin/movies/third",
+        user: "the boss",
+        body: r#"{"movieId":"fourth","title":"Third","durationMinutes":80,"language":"de"}"#,
+        status: 422,
+        has: PROBLEM,
+        shape: &[("/errors/0/pointer", "\"/movieId\"")],
+        ..ROW
+    },
+    Row {
+        name: "no route",
+        path: "/nowhere",
+        status: 404,
+        has: PROBLEM,
+        shape: &[("/type", "\"urn:bms:problem:not-found\"")],
+        ..ROW
+    },
+    Row {
+        name: "no method",
+        method: "PATCH",
+        path: "/movies",
+        status: 405,
+        has: &[("allow", "*"), ("content-type", "application/problem+json")],
+        ..ROW
+    },
+];
+
+/// Replaces `{name}` by what was kept.
+pub(crate) fn filled(text: &str, kept: &[(String, String)]) -> String {
+    kept.iter().rev().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+/// Checks an answer, given as a status, a way to look up headers, and a body; and keeps what later rows name.
+pub(crate) fn check(
+    row: &Row,
+    status: u16,
+    header: &dyn Fn(&str) -> Option<String>,
+    body: &Value,
+    kept: &mut Vec<(String, String)>,
+) {
+    assert_eq!(status, row.status, "{}: {body}", row.name);
+    for (name, wanted) in row.has {
+        let found = header(name);
+        assert!(found.is_some(), "{}: no {name}", row.name);
+        assert!(*wanted == "*" || found.as_deref() == Some(*wanted), "{}: {name} is {found:?}", row.name);
+    }
+    for (pointer, wanted) in row.shape {
+        let found = body.pointer(pointer);
+        match *wanted {
+            "" => assert_eq!(found, None, "{}: {pointer}", row.name),
+            "*" => assert!(found.is_some_and(|found| !found.is_null()), "{}: {pointer} in {body}", row.name),
+            wanted => {
+                let wanted: Value = serde_json::from_str(&filled(wanted, kept)).unwrap();
+                assert_eq!(found, Some(&wanted), "{}: {pointer} in {body}", row.name);
+            }
+        }
+    }
+    for (name, pointer) in row.keep {
+        let value = body.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{}: {pointer}", row.name));
+        kept.push(((*name).to_owned(), value.to_owned()));
+    }
+}

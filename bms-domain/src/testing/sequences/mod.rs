@@ -1,0 +1,65 @@
+//! Random sequences of calls, compared step by step with the [`model`](super::model).
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use bms_domain::memory::MemoryOrders;
+//! use bms_domain::testing::{Fresh, sequences};
+//!
+//! let config = sequences::Config { cases: 8, failure_persistence: None, ..sequences::Config::default() };
+//! sequences::order_store(config, |clock| async move { Fresh::new(MemoryOrders::new(Arc::new(clock))) });
+//! ```
+//!
+//! A sequence that fails is shrunk to the steps that matter; with [`config`] its seed is kept.
+
+mod holds;
+mod orders;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::BoxFuture;
+pub use proptest::test_runner::Config;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use proptest_state_machine::ReferenceStateMachine;
+
+pub use holds::hold_store;
+pub use orders::order_store;
+
+use super::Runtime;
+
+/// So many cases; the seeds of those that failed are kept beside the source file (`file!()`), and run first the next time.
+#[must_use]
+pub fn config(cases: u32, source_file: &'static str) -> Config {
+    let kept = FileFailurePersistence::WithSource("regressions");
+    Config { cases, failure_persistence: Some(Box::new(kept)), ..Config::with_source_file(source_file) }
+}
+
+/// The most steps of a sequence.
+const STEPS: usize = 60;
+
+/// Counts the steps that were taken: shrinking begins by leaving out those after the failure.
+struct Seen(Option<Arc<AtomicUsize>>);
+
+impl Seen {
+    fn step(&self) {
+        if let Some(seen) = &self.0 {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Draws sequences of `M` and drives each with `drive`, which is given the first state and the steps.
+fn run<'a, M>(config: Config, runtime: &dyn Runtime, drive: impl Fn(M::State, Vec<M::Transition>, Seen) -> BoxFuture<'a, ()>)
+where
+    M: ReferenceStateMachine,
+    M::State: 'static,
+    M::Transition: 'static,
+{
+    let outcome = TestRunner::new(config).run(&M::sequential_strategy(1..STEPS), |(first, steps, seen)| {
+        runtime.block_on(drive(first, steps, Seen(seen)));
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
