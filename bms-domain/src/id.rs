@@ -156,12 +156,16 @@ impl Shard {
     /// Stored ids depend on it, so it never changes.
     #[must_use]
     pub fn of(show: &ShowId) -> Self {
-        let mut hasher = fnv::FnvHasher::default();
-        hasher.write(show.as_str().as_bytes());
-        let hash = hasher.finish();
+        let hash = Self::hash(show);
         let folded = hash ^ (hash >> 32);
         let folded = folded ^ (folded >> 12);
         Self((folded & 0xfff) as u16)
+    }
+
+    fn hash(show: &ShowId) -> u64 {
+        let mut hasher = fnv::FnvHasher::default();
+        hasher.write(show.as_str().as_bytes());
+        hasher.finish()
     }
 
     /// The shard's number, `0..4096`.
@@ -278,6 +282,15 @@ sharded_id!(
     /// An order: a UUIDv7 whose `rand_a` bits are the [`Shard`] of its show.
     OrderId, "order id"
 );
+
+impl HoldId {
+    /// The id of the hold that a seed stands for in a show: the same again for the same two, and another for another show,
+    /// so that an id names one hold of one show.
+    #[must_use]
+    pub fn of(show: &ShowId, seed: Uuid) -> Self {
+        Self::new(show.shard(), Uuid::from_u128(seed.as_u128() ^ u128::from(Shard::hash(show))))
+    }
+}
 
 /// Who buys: opaque, 1–255 bytes of any characters (`:` and `{` too). No key or value is ever split on it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -439,6 +452,16 @@ mod tests {
         // Stored ids depend on these numbers.
         let number = |text: &str| ShowId::parse(text).unwrap().shard().number();
         assert_eq!([number("a"), number("show-1"), number("show-2")], [1763, 2897, 2212]);
+    }
+
+    #[test]
+    fn one_seed_is_another_hold_in_another_show_of_the_shard() {
+        let show = |n| ShowId::parse(&format!("s{n}")).unwrap();
+        let twin = (1..).map(show).find(|twin| twin.shard() == show(0).shard()).unwrap();
+        let seed = Uuid::from_u128(7);
+        assert_eq!(HoldId::of(&show(0), seed), HoldId::of(&show(0), seed));
+        assert_ne!(HoldId::of(&show(0), seed), HoldId::of(&twin, seed));
+        assert_eq!(HoldId::of(&twin, seed).shard(), twin.shard());
     }
 
     proptest! {

@@ -8,10 +8,13 @@ use bms_domain::testing::{Fresh, sequences};
 
 #[test]
 fn holds() {
-    sequences::hold_store(sequences::config(400, file!()), |clock| async move { Fresh::new(MemoryHolds::new(Arc::new(clock))) });
+    sequences::hold_store(sequences::config(250, file!()), |clock| async move { Fresh::new(MemoryHolds::new(Arc::new(clock))) });
 }
 
 #[test]
 fn orders() {
-    sequences::order_store(sequences::config(400, file!()), |clock| async move { Fresh::new(MemoryOrders::new(Arc::new(clock))) });
+    sequences::order_store(
+        sequences::config(250, file!()),
+        |clock| async move { Fresh::new(MemoryOrders::new(Arc::new(clock))) },
+    );
 }

@@ -51,7 +51,7 @@ impl BookingService {
         }
         let price = listing.price_of(&wanted).ok_or_else(|| Error::Internal(format!("show {show}: a price above the range")))?;
         let request = PlaceHold {
-            id: HoldId::new(show.shard(), seed),
+            id: HoldId::of(show, seed),
             show: *show,
             layout: listing.layout().id(),
             owner: caller.id().clone(),

@@ -23,7 +23,8 @@ pub struct SeatLimits {
 /// A request to hold seats.
 #[derive(Clone, Debug)]
 pub struct PlaceHold {
-    /// The hold's id, made by the caller, so that a lost answer can be asked for.
+    /// The hold's id, made by the caller, so that a lost answer can be asked for. An id names one hold of one show:
+    /// [`HoldId::of`] sees to it, and a store need not look for it among other shows.
     pub id: HoldId,
     /// The show.
     pub show: ShowId,
@@ -226,7 +227,7 @@ pub trait HoldStore: Send + Sync + 'static {
     async fn place(&self, request: &PlaceHold) -> Result<Placed, StoreError>;
 
     /// The holds of these ids, in their order, whatever their state; one round trip a node. A hold that ended is kept
-    /// a while, so that its owner is told how it ended.
+    /// for an hour, unless thousands of its show end meanwhile, so that its owner is told how it ended.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.

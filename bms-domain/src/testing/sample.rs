@@ -38,10 +38,13 @@ pub fn user(id: &str) -> UserId {
 #[must_use]
 pub fn hostile_users() -> Vec<UserId> {
     let long = "x".repeat(UserId::MAX_LEN);
-    ["a:b", "a", "b:a", "{a}", "}{", "*", "a*", "?", "[a]", "a\nb", "\u{0}", "a\u{0}b", "'; --", "\"", "\\", "%", "日本", " ", "a ", &long]
-        .into_iter()
-        .map(user)
-        .collect()
+    [
+        "a:b", "a", "b:a", "{a}", "}{", "*", "a*", "?", "[a]", "a\nb", "\u{0}", "a\u{0}b", "'; --", "\"", "\\", "%", "日本", " ",
+        "a ", &long,
+    ]
+    .into_iter()
+    .map(user)
+    .collect()
 }
 
 /// Two shows that share a shard, so that a store which looks at the shard alone mixes them up.
@@ -109,10 +112,7 @@ pub fn reference(text: &str) -> PaymentReference {
 /// The `n`-th ticket.
 #[must_use]
 pub fn ticket(n: u32) -> Ticket {
-    Ticket {
-        code: TicketCode::parse(&format!("BMS-{n:06}")).unwrap(),
-        secret: TicketSecret::parse(&format!("{n:032}")).unwrap(),
-    }
+    Ticket { code: TicketCode::parse(&format!("BMS-{n:06}")).unwrap(), secret: TicketSecret::parse(&format!("{n:032}")).unwrap() }
 }
 
 /// A provider's answer about a payment, without a notice.

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use super::slots::Slots;
 use super::users::UserSlot;
 use crate::hold::{HoldLife, HoldState};
 use crate::id::{HoldId, OrderId};
@@ -21,17 +22,14 @@ pub(super) const NONE: u32 = u32::MAX;
 /// Ends are queued in steps of 16 ms: a step holds few enough holds to look at each, and steps are few.
 const STEP_MS: i64 = 16;
 
-/// How many holds are allotted at once, so that growing moves none.
-const CHUNK: usize = 256;
-
 #[derive(Clone, Copy)]
 pub(super) struct LiveHold {
     pub(super) id: HoldId,
     pub(super) price: Money,
     pub(super) created_at: Timestamp,
-    pub(super) until: Timestamp,
-    /// From `created_at` to the hold's own end.
+    /// From `created_at` to the hold's own end, and to the end that it has now.
     own_ms: u32,
+    until_ms: u32,
     pub(super) user: UserSlot,
     /// The first of its seats; the room chains the others.
     pub(super) first_seat: SeatIndex,
@@ -42,20 +40,35 @@ pub(super) struct LiveHold {
 
 impl LiveHold {
     pub(super) fn new(id: HoldId, price: Money, life: HoldLife, until: Timestamp, user: UserSlot, first_seat: SeatIndex) -> Self {
-        let own_ms = u32::try_from(life.own_end.since(life.created_at).as_millis()).unwrap_or(u32::MAX);
-        Self { id, price, created_at: life.created_at, until, own_ms, user, first_seat, before: NONE, after: NONE }
+        let since = |end: Timestamp| u32::try_from(end.since(life.created_at).as_millis()).unwrap_or(u32::MAX);
+        Self {
+            id,
+            price,
+            created_at: life.created_at,
+            own_ms: since(life.own_end),
+            until_ms: since(until),
+            user,
+            first_seat,
+            before: NONE,
+            after: NONE,
+        }
+    }
+
+    fn after_ms(&self, ms: u32) -> Timestamp {
+        Timestamp::from_millis(self.created_at.as_millis().saturating_add(i64::from(ms)))
+    }
+
+    pub(super) fn until(&self) -> Timestamp {
+        self.after_ms(self.until_ms)
     }
 
     pub(super) fn life(&self) -> HoldLife {
-        let own_end = Timestamp::from_millis(self.created_at.as_millis().saturating_add(i64::from(self.own_ms)));
-        HoldLife { created_at: self.created_at, own_end }
+        HoldLife { created_at: self.created_at, own_end: self.after_ms(self.own_ms) }
     }
 }
 
 pub(super) struct LiveHolds {
-    chunks: Vec<Box<[Option<LiveHold>]>>,
-    free: Vec<HoldSlot>,
-    used: usize,
+    slots: Slots<LiveHold>,
     index: HashTable<HoldSlot>,
     hasher: DefaultHashBuilder,
     /// Orders that are linked; few holds have one at a time.
@@ -69,9 +82,7 @@ pub(super) struct LiveHolds {
 impl Default for LiveHolds {
     fn default() -> Self {
         Self {
-            chunks: Vec::new(),
-            free: Vec::new(),
-            used: 0,
+            slots: Slots::default(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             orders: HashMap::new(),
@@ -88,19 +99,11 @@ impl LiveHolds {
     }
 
     pub(super) fn get(&self, slot: HoldSlot) -> Option<&LiveHold> {
-        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?.as_ref()
-    }
-
-    fn entry(&mut self, slot: HoldSlot) -> Option<&mut Option<LiveHold>> {
-        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
-    }
-
-    fn get_mut(&mut self, slot: HoldSlot) -> Option<&mut LiveHold> {
-        self.entry(slot)?.as_mut()
+        self.slots.get(slot)
     }
 
     pub(super) fn state(&self, slot: HoldSlot) -> Option<HoldState> {
-        Some(HoldState::Held { until: self.get(slot)?.until, order: self.orders.get(&slot).copied() })
+        Some(HoldState::Held { until: self.get(slot)?.until(), order: self.orders.get(&slot).copied() })
     }
 
     /// The slots of all live holds.
@@ -109,42 +112,30 @@ impl LiveHolds {
     }
 
     pub(super) fn insert(&mut self, hold: LiveHold) -> HoldSlot {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            if self.used == self.chunks.len() * CHUNK {
-                self.chunks.push(vec![None; CHUNK].into_boxed_slice());
-            }
-            self.used += 1;
-            u32::try_from(self.used - 1).unwrap_or(NONE)
-        });
-        if let Some(entry) = self.entry(slot) {
-            *entry = Some(hold);
-        }
-        let (chunks, hasher) = (&self.chunks, &self.hasher);
-        let rehash = |slot: &HoldSlot| {
-            let hold = chunks.get(*slot as usize / CHUNK).and_then(|chunk| chunk.get(*slot as usize % CHUNK));
-            hold.and_then(Option::as_ref).map_or(0, |hold| hasher.hash_one(hold.id))
-        };
-        self.index.insert_unique(hasher.hash_one(hold.id), slot, rehash);
-        self.enqueue(slot, hold.until);
+        let (id, until) = (hold.id, hold.until());
+        let slot = self.slots.insert(hold);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let rehash = |slot: &HoldSlot| slots.get(*slot).map_or(0, |hold| hasher.hash_one(hold.id));
+        self.index.insert_unique(hasher.hash_one(id), slot, rehash);
+        self.enqueue(slot, until);
         slot
     }
 
     pub(super) fn remove(&mut self, slot: HoldSlot) -> Option<LiveHold> {
         self.dequeue(slot);
-        let hold = self.entry(slot)?.take()?;
+        let hold = self.slots.remove(slot)?;
         if let Ok(found) = self.index.find_entry(self.hasher.hash_one(hold.id), |other| *other == slot) {
             found.remove();
         }
         self.orders.remove(&slot);
-        self.free.push(slot);
         Some(hold)
     }
 
     /// Sets the end and the linked order of a hold.
     pub(super) fn set(&mut self, slot: HoldSlot, until: Timestamp, order: Option<OrderId>) {
         self.dequeue(slot);
-        if let Some(hold) = self.get_mut(slot) {
-            hold.until = until;
+        if let Some(hold) = self.slots.get_mut(slot) {
+            hold.until_ms = u32::try_from(until.since(hold.created_at).as_millis()).unwrap_or(u32::MAX);
         }
         self.enqueue(slot, until);
         match order {
@@ -162,10 +153,10 @@ impl LiveHolds {
             let mut earliest = Timestamp::MAX;
             let mut slot = first;
             while let Some(hold) = self.get(slot) {
-                if hold.until.has_passed(now) {
+                if hold.until().has_passed(now) {
                     return Some(slot);
                 }
-                earliest = earliest.min(hold.until);
+                earliest = earliest.min(hold.until());
                 slot = hold.after;
             }
             if slot == first {
@@ -182,20 +173,21 @@ impl LiveHolds {
     fn enqueue(&mut self, slot: HoldSlot, until: Timestamp) {
         self.due = self.due.min(until);
         let after = self.steps.insert(until.as_millis().div_euclid(STEP_MS), slot).unwrap_or(NONE);
-        if let Some(next) = self.get_mut(after) {
+        if let Some(next) = self.slots.get_mut(after) {
             next.before = slot;
         }
-        if let Some(hold) = self.get_mut(slot) {
+        if let Some(hold) = self.slots.get_mut(slot) {
             (hold.before, hold.after) = (NONE, after);
         }
     }
 
     fn dequeue(&mut self, slot: HoldSlot) {
-        let Some(&LiveHold { before, after, until, .. }) = self.get(slot) else { return };
-        if let Some(next) = self.get_mut(after) {
+        let Some(hold) = self.get(slot) else { return };
+        let (before, after, until) = (hold.before, hold.after, hold.until());
+        if let Some(next) = self.slots.get_mut(after) {
             next.before = before;
         }
-        if let Some(previous) = self.get_mut(before) {
+        if let Some(previous) = self.slots.get_mut(before) {
             previous.after = after;
             return;
         }
@@ -219,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_live_hold_is_small() {
-        assert!(size_of::<Option<LiveHold>>() <= 72, "{}", size_of::<Option<LiveHold>>());
+        assert_eq!(size_of::<Option<LiveHold>>(), 64);
     }
 
     proptest! {

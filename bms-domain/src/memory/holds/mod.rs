@@ -4,6 +4,7 @@ mod changes;
 mod ended;
 mod live;
 mod room;
+mod slots;
 mod users;
 
 use std::sync::Arc;
@@ -69,14 +70,6 @@ impl MemoryHolds {
         change.unwrap_or(HoldChange::NotFound)
     }
 
-    /// Whether the id is a hold's of another show of the shard: ids alone find their holds, so it must not be given twice.
-    fn is_of_another_show(&self, request: &PlaceHold) -> bool {
-        let found = self.shows.find(request.id.shard(), |(show, door)| {
-            (*show != request.show && door.room.lock().hold(request.id).is_some()).then_some(())
-        });
-        found.is_some()
-    }
-
     fn find(&self, id: HoldId, now: Timestamp) -> Option<Hold> {
         self.shows.find(id.shard(), |(_, door)| {
             door.enter(|room| {
@@ -91,9 +84,6 @@ impl MemoryHolds {
 impl HoldStore for MemoryHolds {
     async fn place(&self, request: &PlaceHold) -> Result<Placed, StoreError> {
         let now = self.clock.now();
-        if self.is_of_another_show(request) {
-            return Ok(Placed::IdTaken);
-        }
         self.door(&request.show, now).enter(|room| room.place(request, now))
     }
 

@@ -5,7 +5,7 @@ use super::ended::{EndedHold, EndedHolds};
 use super::live::{HoldSlot, LiveHold, LiveHolds, NONE};
 use super::users::Users;
 use crate::hold::{self, Hold, HoldCommand, HoldLife, HoldState};
-use crate::id::{Caller, HoldId, LayoutId, ShowId};
+use crate::id::{Caller, HoldId, LayoutId, ShowId, UserId};
 use crate::seat::{SeatBits, SeatIndex, SeatSet};
 use crate::store::{
     Changes, Counts, Fence, HoldChange, Occupancy, OccupancyRead, PendingClaim, PlaceHold, Placed, Restored, ShowClaims,
@@ -68,7 +68,7 @@ impl Room {
         while retired < limit
             && let Some(slot) = self.live.ended(now)
         {
-            let Some(until) = self.live.get(slot).map(|hold| hold.until) else { break };
+            let Some(until) = self.live.get(slot).map(LiveHold::until) else { break };
             self.expire(slot, until, now);
             retired += 1;
         }
@@ -120,7 +120,7 @@ impl Room {
     /// A hold of this show, live or ended.
     pub(super) fn hold(&self, id: HoldId) -> Option<Hold> {
         match self.live.find(id) {
-            Some(slot) => self.live_hold(slot),
+            Some(slot) => self.live_hold(slot, None),
             None => self.ended.get(id).map(|ended| self.ended_hold(ended)),
         }
     }
@@ -130,12 +130,13 @@ impl Room {
         Hold { id: *id, show: self.show, owner: owner.clone(), seats: seats.clone(), price: *price, life: *life, state: *state }
     }
 
-    fn live_hold(&self, slot: HoldSlot) -> Option<Hold> {
+    /// A live hold as others see it; `known` is a user whom it may belong to.
+    fn live_hold(&self, slot: HoldSlot, known: Option<&UserId>) -> Option<Hold> {
         let hold = self.live.get(slot)?;
         Some(Hold {
             id: hold.id,
             show: self.show,
-            owner: self.users.name(hold.user)?.clone(),
+            owner: self.users.user(hold.user, known)?,
             seats: self.seats_of(hold).collect(),
             price: hold.price,
             life: hold.life(),
@@ -159,7 +160,7 @@ impl Room {
         self.retire(now, usize::MAX);
         let slot = self.live.find(id);
         let mut found = match slot {
-            Some(slot) => self.live_hold(slot)?,
+            Some(slot) => self.live_hold(slot, by.map(Caller::id))?,
             None => self.ended_hold(self.ended.get(id)?),
         };
         if by.is_some_and(|by| !by.may_touch(&found.owner)) {
@@ -184,7 +185,7 @@ impl Room {
 
     /// Ends a live hold by time, at `at`.
     fn expire(&mut self, slot: HoldSlot, at: Timestamp, now: Timestamp) {
-        if let Some(mut hold) = self.live_hold(slot) {
+        if let Some(mut hold) = self.live_hold(slot, None) {
             hold.state = HoldState::Expired { at };
             self.end(slot, hold, now);
         }

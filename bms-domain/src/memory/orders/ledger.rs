@@ -149,7 +149,9 @@ impl Ledger {
         }
         let others = match report.status {
             PaymentStatus::Succeeded => !shared.bind(&report.key, report.order),
-            PaymentStatus::Pending | PaymentStatus::Failed => shared.payer(&report.key).is_some_and(|payer| payer != report.order),
+            PaymentStatus::Pending | PaymentStatus::Failed => {
+                shared.payer(&report.key).is_some_and(|payer| payer != report.order)
+            }
         };
         if others {
             shared.know(report.notice.as_ref());

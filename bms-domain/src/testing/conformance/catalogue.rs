@@ -168,7 +168,13 @@ pub(crate) async fn shows_come_by_start_within_a_time(case: Catalogue) {
     case.write(&CatalogueWrite {
         movies: ["film", "other"].map(sample::movie).to_vec(),
         theatres: vec![sample::theatre("odeon", "Madrid", layout.id())],
-        shows: vec![show("z", "film", 1), show("b", "film", 2), show("a", "film", 2), show("y", "film", 3), show("x", "other", 2)],
+        shows: vec![
+            show("z", "film", 1),
+            show("b", "film", 2),
+            show("a", "film", 2),
+            show("y", "film", 3),
+            show("x", "other", 2),
+        ],
         layouts: vec![layout.clone()],
     })
     .await;

@@ -73,17 +73,6 @@ pub(crate) async fn the_id_of_another_hold_is_taken(case: Holds) {
     case.expect_seats(&[1, 2], &[]).await;
 }
 
-/// Two shows of one shard can come to the same hold id; it is still one show's.
-pub(crate) async fn the_id_of_another_shows_hold_is_taken(case: Holds) {
-    let (one, other) = sample::shows_of_one_shard();
-    case.prime_show(&one, SEATS).await;
-    case.prime_show(&other, SEATS).await;
-    let first = case.granted(&wish_of(&one, 1, sample::user("ann"), &[1])).await;
-    assert_eq!(case.place(&wish_of(&other, 1, sample::user("ann"), &[1])).await, Placed::IdTaken);
-    assert_eq!(case.store.get(&[first.id]).await.unwrap(), [Some(first)]);
-    assert_eq!(case.occupancy_of(&other).await.held.count(), 0);
-}
-
 /// P2: a user's own hold stands in his way as anybody's does.
 pub(crate) async fn ones_own_seats_are_taken_too(case: Holds) {
     case.prime().await;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::hold_kit::{GRACE, Holds, SEATS, TICK, TTL, checkout, claims, done, held, hold, order, pending, sold_to, taken, the_show, wish};
+use super::hold_kit::{
+    GRACE, Holds, SEATS, TICK, TTL, checkout, claims, done, held, hold, order, pending, sold_to, taken, the_show, wish,
+};
 use crate::hold::HoldState;
 use crate::store::{Fence, OccupancyRead, Placed, Restored, ShowClaims};
 use crate::testing::sample;

@@ -83,7 +83,9 @@ pub(crate) async fn a_show_that_is_not_primed_is_sold_all_the_same(case: Holds) 
     // The claims were read before the sale: they do not know of it.
     match case.restore(&claims(&[], &[]), early).await {
         Restored::Done { freed: 0, .. } => {}
-        Restored::Stale(_) => assert!(matches!(case.restore(&claims(&[(1, "ann"), (2, "ann")], &[]), fence).await, Restored::Done { freed: 0, .. })),
+        Restored::Stale(_) => {
+            assert!(matches!(case.restore(&claims(&[(1, "ann"), (2, "ann")], &[]), fence).await, Restored::Done { freed: 0, .. }))
+        }
         other => panic!("expected nothing freed, saw {other:?}"),
     }
     case.expect_seats(&[], &[1, 2]).await;

@@ -178,12 +178,7 @@ pub(crate) async fn a_repeated_payment_changes_nothing(case: Ledger) {
 /// P4: what is not the order's amount, or not its currency, pays for nothing and is given back as it came.
 pub(crate) async fn a_wrong_amount_is_given_back(case: Ledger) {
     case.order(1, "ann", &[1]).await;
-    let wrong = [
-        sample::euro(PRICE - 1),
-        sample::euro(PRICE + 1),
-        sample::euro(0),
-        Money::new(PRICE, Currency::USD).unwrap(),
-    ];
+    let wrong = [sample::euro(PRICE - 1), sample::euro(PRICE + 1), sample::euro(0), Money::new(PRICE, Currency::USD).unwrap()];
     for (n, amount) in (1_u32..).zip(wrong) {
         let report = PaymentReport { amount, ..succeeded(1, &format!("pay-{n}")) };
         let settlement = case.settle(&report, n).await;

@@ -158,7 +158,8 @@ impl HoldModel {
         }
         let count = u32::try_from(seats.len()).unwrap_or(u32::MAX);
         let held = self.held();
-        let taken: BTreeSet<_> = seats.iter().copied().filter(|seat| held.contains(seat) || self.sold.contains_key(seat)).collect();
+        let taken: BTreeSet<_> =
+            seats.iter().copied().filter(|seat| held.contains(seat) || self.sold.contains_key(seat)).collect();
         let mut refusals = Vec::new();
         if !taken.is_empty() {
             refusals.push(Answer::Taken(taken));

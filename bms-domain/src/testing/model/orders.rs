@@ -134,8 +134,7 @@ impl OrderModel {
     }
 
     fn in_the_way(&self, number: Number, seats: &BTreeSet<SeatIndex>) -> BTreeSet<SeatIndex> {
-        let claimed =
-            self.seats_where(|other, phase| other != number && matches!(phase, Phase::Pending | Phase::Confirmed(..)));
+        let claimed = self.seats_where(|other, phase| other != number && matches!(phase, Phase::Pending | Phase::Confirmed(..)));
         seats.intersection(&claimed).copied().collect()
     }
 

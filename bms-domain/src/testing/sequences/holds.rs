@@ -78,6 +78,8 @@ impl ReferenceStateMachine for Machine {
                 state.holds.contains_key(number) || !(state.confirmed.contains_key(number) || state.waiting.contains_key(number))
             }
             Step::SellAgain(number) | Step::Free(number) => state.confirmed.contains_key(number),
+            // The model never forgets a hold that ended; a store does, after a while.
+            Step::Advance(span) => state.now.plus(*span).since(ManualClock::new().now()) < LONGEST_RUN,
             _ => true,
         }
     }
@@ -87,6 +89,9 @@ impl ReferenceStateMachine for Machine {
         state
     }
 }
+
+/// How much time passes in one sequence at most: as long as every store keeps a hold that ended.
+const LONGEST_RUN: Duration = Duration::from_mins(50);
 
 /// Takes a step in the model. Gives the answers that a store may give.
 fn take(model: &mut HoldModel, step: &Step) -> Vec<Answer> {
