@@ -35,7 +35,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         request_id = id.to_str().unwrap_or_default(),
         trace_id,
         status = Empty,
-        latency_ms = Empty,
+        latency_us = Empty,
     );
 
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
@@ -47,7 +47,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     response.headers_mut().insert(REQUEST_ID, id);
     let (status, latency) = (response.status(), begun.elapsed());
     span.record("status", status.as_u16());
-    span.record("latency_ms", latency.as_secs_f64() * 1_000.0);
+    span.record("latency_us", u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     span.in_scope(|| tracing::info!("request answered"));
     app.metrics.request(&method, route, status, latency);
     response
