@@ -135,6 +135,22 @@ fn a_call_that_hangs_ends_at_its_deadline() {
     });
 }
 
+/// P8: an order whose making has an unknown outcome may be there: its seats stay covered until it would have ended.
+#[test]
+fn an_order_of_unknown_outcome_is_covered() {
+    block_on(async {
+        let rig = Rig::new().await;
+        rig.place("ann", &[1], 1).await.unwrap();
+        rig.clock.advance(rig.service.policy().hold_ttl - Duration::from_millis(1));
+        rig.faults.at_every("orders.create", Fault::LoseReply);
+        assert!(matches!(rig.order("ann", 1).await, Err(Error::OutcomeUnknown { .. })));
+        rig.faults.heal();
+        rig.clock.advance(rig.service.policy().order_ttl - Duration::from_millis(1));
+        assert!(rig.order_of(1).await.unwrap().state.is_pending());
+        assert!(matches!(rig.place("bob", &[1], 2).await, Err(Error::SeatsUnavailable(_))));
+    });
+}
+
 /// P11: a slow call that is answered before its deadline is no error.
 #[test]
 fn a_slow_call_is_waited_for() {

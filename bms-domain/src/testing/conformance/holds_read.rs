@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join;
 
-use super::hold_kit::{Holds, SEATS, TICK, TTL, by, checkout, claims, done, hold, order, sold_to, the_show, wish, wish_of};
+use super::hold_kit::{Holds, SEATS, TICK, TTL, by, checkout, claims, done, hold, order, sold_to, the_show, wish_of};
 use crate::hold::HoldState;
 use crate::id::HoldId;
 use crate::seat::SeatIndex;
@@ -249,7 +249,6 @@ pub(crate) async fn a_sweep_retires_what_expired_and_no_more(case: Holds) {
     case.expect_seats(&[50], &[60]).await;
     assert_eq!(case.get(10).await, Some(live));
     assert_eq!(case.state(0).await, HoldState::Expired { at: case.now() });
-    assert_eq!(wish(10, "bob", &[50]).seats.len(), 1);
 }
 
 /// The store answers.

@@ -1,6 +1,6 @@
 //! Giving up, cancelling, expiring.
 
-use super::order_kit::{Ledger, TICK, TTL, admin, by, done, failed, id, succeeded, under_way, wish};
+use super::order_kit::{Ledger, TICK, TTL, admin, done, failed, id, succeeded, under_way};
 use crate::id::OrderId;
 use crate::order::{FailReason, OrderRefusal, OrderState};
 use crate::payment::RefundReason;
@@ -148,5 +148,4 @@ pub(crate) async fn attempts_under_way_are_named_after_the_orders_end(case: Ledg
     case.settle(&succeeded(1, "pay-2"), 1).await;
     assert_eq!(case.store.open_attempts(10).await.unwrap(), []);
     assert!(case.state(1).await.is_confirmed());
-    assert!(by("ann").may_touch(&wish(1, "ann", &[1]).owner));
 }
