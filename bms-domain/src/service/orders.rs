@@ -205,10 +205,15 @@ impl BookingService {
         let change = self.of_orders(self.orders().cancel(id)).await.map_err(Error::changing(Subject::Order(id)))?;
         let newly = matches!(change, OrderChange::Done { changed: true, .. });
         let order = changed(change)?;
-        // Only the call that cancelled frees the seats: they may have been sold again since. If it is lost, reconciling
-        // the show frees them.
-        if newly && let Err(error) = self.of_holds(self.holds().mark_free(&order.sold_seats())).await {
-            tracing::warn!(order = %id, %error, "seats of a cancelled order are still marked sold");
+        // Only the call that cancelled may free its seats outright: they may have been sold again since. A repeated call,
+        // and the sweeper, look at the whole show instead.
+        let told = if newly {
+            self.of_holds(self.holds().mark_free(&order.sold_seats())).await.map_err(Error::from)
+        } else {
+            self.reconcile(&order.show).await.map(|_| ())
+        };
+        if let Err(error) = told {
+            tracing::warn!(order = %id, %error, "seats of a cancelled order may still be marked sold");
         }
         Ok(order)
     }

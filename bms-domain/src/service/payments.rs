@@ -47,6 +47,8 @@ impl BookingService {
     pub async fn confirm_order(&self, caller: &Caller, id: OrderId, reference: &PaymentReference) -> Result<Payment, Error> {
         let order = self.order(caller, id).await?;
         if matches!(&order.state, OrderState::Confirmed { payment, .. } if payment == reference) {
+            // The caller asks again: the hold store may have missed the first time.
+            self.tell_sold_or_warn(&order).await;
             return Ok(Payment::Confirmed(order));
         }
         let Some(report) = self.ask_gateway(&order, reference).await? else {
@@ -103,16 +105,19 @@ impl BookingService {
             let settlement = settlement.map_err(Error::changing(Subject::Order(report.order)))?;
             match (&settlement.order, settlement.settled) {
                 (_, Settled::CodeTaken) => continue,
-                (Some(order), Settled::Confirmed) => {
-                    if let Err(error) = self.tell_sold(order).await {
-                        tracing::warn!(order = %order.id, %error, "sold seats are not marked in the hold store yet");
-                    }
-                }
+                (Some(order), Settled::Confirmed) => self.tell_sold_or_warn(order).await,
                 (Some(order), Settled::Failed) => self.unlink(order.hold, order.id).await,
                 _ => {}
             }
             return Ok(settlement);
         }
         Err(Error::Internal("no free ticket code was drawn".to_owned()))
+    }
+
+    /// Tells the hold store what was sold, now if it answers.
+    async fn tell_sold_or_warn(&self, order: &Order) {
+        if let Err(error) = self.tell_sold(order).await {
+            tracing::warn!(order = %order.id, %error, "sold seats are not marked in the hold store yet");
+        }
     }
 }

@@ -11,6 +11,9 @@ use crate::id::{Caller, OrderId, ShowId};
 use crate::payment::RefundDue;
 use crate::store::{Fence, OccupancyRead, OrderChange, StoreError};
 
+/// How long a sweep looks after a show that was sold or cancelled: longer than sweeps are apart, and than a rush lasts.
+const LATELY: Duration = Duration::from_hours(1);
+
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Swept {
@@ -20,6 +23,8 @@ pub struct Swept {
     pub payments_asked: usize,
     /// Orders that were persisted as expired.
     pub orders: usize,
+    /// Seats whose mark in the hold store was wrong and is right now.
+    pub seats: usize,
     /// Answers to idempotency keys that were forgotten.
     pub answers: usize,
 }
@@ -44,7 +49,8 @@ pub struct Readiness {
 
 impl BookingService {
     /// Retires expired holds, asks the provider about payments that are under way for orders past their end, persists
-    /// expired orders, and forgets old answers: each at most `limit`.
+    /// expired orders, reconciles the shows that were sold or cancelled lately, and forgets old answers: each at most
+    /// `limit`.
     ///
     /// # Errors
     /// `Unavailable`, from the first store that does not answer. A provider that does not answer is only skipped.
@@ -65,6 +71,10 @@ impl BookingService {
                 swept.orders += 1;
                 self.unlink(order.hold, order.id).await;
             }
+        }
+        for show in self.of_orders(self.orders().sales_within(LATELY, limit)).await? {
+            let Reconciled { added, freed } = self.reconcile(&show).await?;
+            swept.seats += (added + freed) as usize;
         }
         swept.answers = self.of_keys(self.ports().idempotency.sweep(limit)).await?;
         Ok(swept)

@@ -203,6 +203,13 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn claims(&self, show: &ShowId) -> Result<(Vec<SoldSeats>, Vec<PendingClaim>), StoreError>;
 
+    /// Up to `limit` shows of which an order was confirmed or cancelled within the last `span`, latest first: those that a
+    /// hold store may have missed something of.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the backend does not answer.
+    async fn sales_within(&self, span: Duration, limit: usize) -> Result<Vec<ShowId>, StoreError>;
+
     /// Decides the seat plan of a show: from its first order on it never changes.
     ///
     /// # Errors

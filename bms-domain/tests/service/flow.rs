@@ -12,7 +12,7 @@ use bms_domain::money::Money;
 use bms_domain::order::{Order, OrderState};
 use bms_domain::payment::{GatewayError, PaymentGateway, PaymentReference, PaymentStatus, RefundReason};
 use bms_domain::service::{Payment, Ports};
-use bms_domain::store::{HoldStore, OrderStore};
+use bms_domain::store::{HoldStore, HoldStore as _, OccupancyRead, OrderStore};
 use bms_domain::testing::{ManualClock, SeededIds, sample};
 use bms_domain::time::Clock as _;
 use bms_domain::{BookingService, hold::HoldState};
@@ -249,6 +249,41 @@ fn reconciling_adds_and_frees() {
         assert_eq!((reconciled.added, reconciled.freed), (1, 0));
         assert!(matches!(rig.place("cid", &[1], 3).await, Err(Error::SeatsUnavailable(_))));
         rig.check(&["pay-1", "pay-2"]).await;
+    });
+}
+
+/// What the hold store missed of a sale or a cancellation is mended by asking again, and else by the sweeper.
+#[test]
+fn what_the_hold_store_missed_is_mended() {
+    block_on(async {
+        let down = |rig: &Rig, call| rig.faults.at_every(call, bms_domain::testing::Fault::Unavailable);
+        let rig = Rig::new().await;
+        let swept = async |rig: &Rig| rig.service.sweep(10).await.unwrap().seats;
+        let marked = async |rig: &Rig| match rig.holds.occupancy(&show()).await.unwrap() {
+            OccupancyRead::Known(known) => known.sold.iter().collect::<Vec<_>>(),
+            OccupancyRead::NotPrimed(_) => panic!("the show is primed"),
+        };
+        down(&rig, "holds.mark_sold");
+        let one = rig.bought("ann", &[1], 1).await;
+        rig.bought("bob", &[2], 2).await;
+        rig.faults.heal();
+        assert_eq!(marked(&rig).await, Vec::<u32>::new());
+        rig.confirm("ann", one.id, "pay-1").await.unwrap();
+        assert_eq!(marked(&rig).await, [1]);
+        assert_eq!((swept(&rig).await, marked(&rig).await), (1, vec![1, 2]));
+
+        down(&rig, "holds.mark_free");
+        rig.service.cancel_order(&admin(), one.id).await.unwrap();
+        rig.faults.heal();
+        assert_eq!(marked(&rig).await, [1, 2]);
+        rig.service.cancel_order(&admin(), one.id).await.unwrap();
+        assert_eq!(marked(&rig).await, [2]);
+        down(&rig, "holds.mark_free");
+        let two = rig.order_of(2).await.unwrap();
+        rig.service.cancel_order(&admin(), two.id).await.unwrap();
+        rig.faults.heal();
+        assert_eq!((swept(&rig).await, marked(&rig).await), (1, vec![]));
+        assert_eq!(swept(&rig).await, 0);
     });
 }
 

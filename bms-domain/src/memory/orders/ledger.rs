@@ -39,6 +39,8 @@ pub(super) struct Ledger {
     pending: BTreeSet<(Timestamp, OrderId)>,
     /// Orders with a payment under way.
     paying: HashSet<OrderId>,
+    /// When an order was last confirmed or cancelled.
+    last_sale: Option<Timestamp>,
 }
 
 impl Ledger {
@@ -204,6 +206,9 @@ impl Ledger {
         record.order.state = state;
         record.announce(OrderEventKind::of(&record.order.state), shared, now);
         let order = record.order.clone();
+        if matches!(order.state, OrderState::Confirmed { .. } | OrderState::Cancelled { .. }) {
+            self.last_sale = Some(now);
+        }
         if order.state.is_confirmed() {
             self.claim(&order);
         } else {
@@ -253,6 +258,10 @@ impl Ledger {
             let open = record.payments.values().filter(|payment| payment.state == PaymentState::Pending);
             open.map(move |payment| Attempt { order: record.order.clone().at(now), reference: payment.reference.clone() })
         })
+    }
+
+    pub(super) fn last_sale(&self) -> Option<Timestamp> {
+        self.last_sale
     }
 
     pub(super) fn sold(&self, seats: u32) -> SeatBits {

@@ -229,6 +229,17 @@ impl OrderStore for MemoryOrders {
         Ok(self.shows.get(show).map_or_else(Default::default, |ledger| ledger.lock().claims(now)))
     }
 
+    async fn sales_within(&self, span: Duration, limit: usize) -> Result<Vec<ShowId>, StoreError> {
+        let since = self.clock.now().minus(span);
+        let mut sales = Vec::new();
+        self.shows.each(|show, ledger| {
+            sales.extend(ledger.lock().last_sale().filter(|at| *at >= since).map(|at| (at, *show)));
+            true
+        });
+        sales.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(sales.into_iter().take(limit).map(|(_, show)| show).collect())
+    }
+
     async fn pin_layout(&self, show: &ShowId, layout: LayoutId) -> Result<LayoutPin, StoreError> {
         Ok(self.ledger(show).lock().pin_layout(layout))
     }

@@ -241,6 +241,7 @@ suite!(
         orders_settle::a_second_payment_is_given_back,
         orders_settle::a_ticket_code_is_given_once,
         orders_settle::a_payment_counts_for_one_order,
+        orders_end::shows_sold_lately_are_named,
         orders_end::only_the_owner_and_an_administrator_give_up,
         orders_end::giving_up_frees_the_seats_and_is_done_once,
         orders_end::an_order_that_is_over_is_not_given_up,

@@ -149,3 +149,17 @@ pub(crate) async fn attempts_under_way_are_named_after_the_orders_end(case: Ledg
     assert_eq!(case.store.open_attempts(10).await.unwrap(), []);
     assert!(case.state(1).await.is_confirmed());
 }
+
+/// P10: the shows that were sold or cancelled lately are named, latest first, so that a hold store can be mended.
+pub(crate) async fn shows_sold_lately_are_named(case: Ledger) {
+    let lately = async |limit| case.store.sales_within(TTL, limit).await.unwrap();
+    case.order(1, "ann", &[1]).await;
+    assert_eq!(lately(10).await, [], "an order that waits sells nothing");
+    let paid = case.paid(2, "ann", &[2]).await;
+    assert_eq!(lately(10).await, [paid.show]);
+    assert_eq!(lately(0).await, []);
+    case.advance(TTL + TICK);
+    assert_eq!(lately(10).await, []);
+    done(case.cancel(2).await);
+    assert_eq!(lately(10).await, [paid.show]);
+}
