@@ -9,7 +9,7 @@ use bms_domain::testing::{Fault, Gate, sample};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
-use crate::rig::{HOUR, Rig, admin, names, show, user_of};
+use crate::rig::{HOUR, Rig, admin, names, user_of};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UseCase {

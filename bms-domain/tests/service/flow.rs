@@ -12,7 +12,7 @@ use bms_domain::money::Money;
 use bms_domain::order::{Order, OrderState};
 use bms_domain::payment::{GatewayError, PaymentGateway, PaymentReference, PaymentStatus, RefundReason};
 use bms_domain::service::{Payment, Ports};
-use bms_domain::store::{HoldStore, HoldStore as _, OccupancyRead, OrderStore};
+use bms_domain::store::{HoldStore, OccupancyRead, OrderStore};
 use bms_domain::testing::{ManualClock, SeededIds, sample};
 use bms_domain::time::Clock as _;
 use bms_domain::{BookingService, hold::HoldState};
