@@ -12,14 +12,14 @@
 //!    states. To a stranger the hold is not there.
 //! 4. `mark_sold` and `mark_free` follow the order store, which decides: they never refuse, and may come twice.
 //! 5. `restore` takes in what the order store knows. That was read a while ago, so it comes with the [`Fence`] that was
-//!    given out before: if something sold was freed since, it is refused, and if anything changed, it frees nothing.
+//!    given out before: if something sold was freed since, it is refused, and if anything changed, it adds what is sold and no more.
 //! 6. `occupancy`, `counts` and `changes` show a seat as held or sold, never both, with a version that grows with
 //!    every change. Whoever follows the changes has the occupancy.
 //! 7. `sweep` tidies up; nothing depends on it. `ping` is for readiness.
 //!
 //! A service is put together on it with `Ports { holds: Arc::new(PlainHolds::new(clock)), ..ports }`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +62,10 @@ struct Show {
     plan: Option<(LayoutId, u32)>,
     /// Live holds and those that ended.
     holds: BTreeMap<HoldId, Hold>,
-    /// The owner of each sold seat.
-    sold: BTreeMap<SeatIndex, UserId>,
+    /// Who owns each sold seat, and by which order.
+    sold: BTreeMap<SeatIndex, (UserId, OrderId)>,
+    /// Orders whose seats were freed: news of their sale that comes later is old.
+    cancelled: BTreeSet<OrderId>,
     version: u64,
     /// How often something sold was freed.
     frees: u64,
@@ -126,8 +128,8 @@ impl Show {
     /// has forgotten the show goes on above what it said before.
     fn new(id: ShowId, now: Timestamp) -> Self {
         let start = u64::try_from(now.as_millis()).unwrap_or(0).saturating_mul(1_000);
-        let (holds, sold, log) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { id, plan: None, holds, sold, version: start, frees: start, log }
+        let (holds, sold, log, cancelled) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { id, plan: None, holds, sold, cancelled, version: start, frees: start, log }
     }
 
     fn fence(&self) -> Fence {
@@ -147,7 +149,7 @@ impl Show {
     /// Holds and sold seats of a user together.
     fn seats_of(&self, user: &UserId) -> usize {
         let held: usize = self.live().filter(|hold| hold.owner == *user).map(|hold| hold.seats.len()).sum();
-        held + self.sold.values().filter(|owner| *owner == user).count()
+        held + self.sold.values().filter(|(owner, _)| owner == user).count()
     }
 
     fn command(&mut self, id: HoldId, command: HoldCommand, now: Timestamp) -> HoldChange {
@@ -204,6 +206,7 @@ impl Show {
         let hold = Hold {
             id: request.id,
             show: self.id,
+            layout: request.layout,
             owner: request.owner.clone(),
             seats: request.seats.clone(),
             price: request.price,
@@ -216,15 +219,19 @@ impl Show {
 
     /// Says how many seats were not marked before.
     fn mark_sold(&mut self, sold: &SoldSeats, now: Timestamp) -> usize {
+        if self.cancelled.contains(&sold.order) {
+            return 0;
+        }
         self.cut_short(&sold.seats, sold.hold, now);
         self.command(sold.hold, HoldCommand::Consume { order: sold.order }, now);
-        sold.seats.iter().filter(|seat| self.sold.insert(*seat, sold.owner.clone()).is_none()).count()
+        sold.seats.iter().filter(|seat| self.sold.insert(*seat, (sold.owner.clone(), sold.order)).is_none()).count()
     }
 
     fn mark_free(&mut self, sold: &SoldSeats) {
         // Counts even when nothing is marked: claims that were read before it may still tell the seats sold.
         self.frees += 1;
-        self.sold.retain(|seat, owner| !(sold.seats.contains(*seat) && *owner == sold.owner));
+        self.cancelled.insert(sold.order);
+        self.sold.retain(|seat, (_, order)| !(sold.seats.contains(*seat) && *order == sold.order));
     }
 
     fn restore(&mut self, claims: &ShowClaims, fence: Fence, now: Timestamp) -> Restored {
@@ -236,15 +243,18 @@ impl Show {
             live.iter().for_each(|id| drop(self.command(*id, HoldCommand::CutShort, now)));
             self.sold.clear();
         }
+        let quiet = self.version == fence.version;
+        // Old news of an order that has ended since would take seats from those who have them now.
+        let brings_holds_back = quiet || self.plan.is_none();
         self.plan = Some((claims.layout, claims.seats));
         let before = self.sold.len();
-        if self.version == fence.version {
+        if quiet {
             self.sold.retain(|seat, _| claims.sold.iter().any(|sold| sold.seats.contains(*seat)));
         }
         let freed = before - self.sold.len();
         self.frees += u64::from(freed > 0);
         let added: usize = claims.sold.iter().map(|sold| self.mark_sold(sold, now)).sum();
-        for pending in &claims.pending {
+        for pending in claims.pending.iter().filter(|_| brings_holds_back) {
             if pending.seats.iter().any(|seat| self.sold.contains_key(&seat)) {
                 continue;
             }
@@ -257,6 +267,7 @@ impl Show {
                 let hold = Hold {
                     id: pending.hold,
                     show: self.id,
+                    layout: claims.layout,
                     owner: pending.owner.clone(),
                     seats: pending.seats.clone(),
                     price: pending.price,

@@ -12,15 +12,15 @@
 //! A HELD hold past its end is EXPIRED before the command is looked at, whether anybody swept it or not (promise P5).
 //!
 //! 1. Refused with `OrderPending` while an order is linked.
-//! 2. Linked to the first order that asked; asking again keeps that one. Prolonged to cover the order, and refused when
-//!    the cover would pass the hold's longest life.
+//! 2. Linked to the first order that asked; asking again keeps that one. Prolonged to cover the order, each time anew
+//!    (the order may only now be made), and refused when the cover would pass the hold's longest life.
 //! 3. Only from its own order. The hold falls back to its own end.
 //! 4. Refused with `NotDue` before its end.
 //! 5. Late payment recovery: the seats of an ended hold were sold after all.
 
 use std::time::Duration;
 
-use crate::id::{HoldId, OrderId, ShowId, UserId};
+use crate::id::{HoldId, LayoutId, OrderId, ShowId, UserId};
 use crate::money::Money;
 use crate::seat::SeatSet;
 use crate::time::Timestamp;
@@ -98,9 +98,11 @@ pub struct Hold {
     pub id: HoldId,
     /// The show.
     pub show: ShowId,
+    /// The seat plan that `seats` are indices of.
+    pub layout: LayoutId,
     /// Whose it is.
     pub owner: UserId,
-    /// The seats, by index of the show's layout.
+    /// The seats, by index of the layout.
     pub seats: SeatSet,
     /// What the seats cost when it was placed.
     pub price: Money,
@@ -184,13 +186,12 @@ pub fn apply(state: HoldState, life: HoldLife, command: HoldCommand, now: Timest
     match (state.at(now), command) {
         (Held { order: None, .. }, Release) => Ok(Released { at: now }),
         (Held { order: Some(order), .. }, Release) => Err(HoldRefusal::OrderPending(order)),
-        (held @ Held { order: Some(_), .. }, BeginCheckout { .. }) => Ok(held),
-        (Held { order: None, .. }, BeginCheckout { order, cover, longest_life }) => {
-            let until = now.plus(cover).max(life.own_end);
+        (Held { until, order: linked }, BeginCheckout { order, cover, longest_life }) => {
+            let until = now.plus(cover).max(until);
             if until > life.created_at.plus(longest_life) {
                 return Err(HoldRefusal::TooOld);
             }
-            Ok(Held { until, order: Some(order) })
+            Ok(Held { until, order: linked.or(Some(order)) })
         }
         (Held { order: Some(linked), .. }, EndCheckout { order }) if linked == order => {
             Ok(Held { until: life.own_end, order: None }.at(now))

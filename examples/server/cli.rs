@@ -45,11 +45,11 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "BMS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
 
-    /// Keep holds in Redis. Not in this version, which has the embedded stores only.
+    /// Keep holds in Redis. Refused in this version, which has the embedded stores only.
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) redis_url: Option<SecretString>,
 
-    /// Keep orders in Postgres. Not in this version, which has the embedded stores only.
+    /// Keep orders in Postgres. Refused in this version, which has the embedded stores only.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) database_url: Option<SecretString>,
 
@@ -91,7 +91,7 @@ pub(crate) struct ServeOptions {
     pub(crate) rate_limit: Option<RateLimit>,
 
     /// Load the demo catalogue. The demo mode does so by itself.
-    #[arg(long, env = "BMS_DEMO")]
+    #[arg(long, env = "BMS_DEMO", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) demo: bool,
 
     /// Load this catalogue file at the start.

@@ -54,8 +54,10 @@ fn report(failure: &Failure) -> ExitCode {
 
 fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let stderr = std::io::stderr;
+    // A log that nobody reads any more must not end the server.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).log_internal_errors(false);
+    let log = log.with_writer(stderr);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -11,6 +11,7 @@ use bms_domain::catalogue::CatalogueDocument;
 use bms_domain::event::LogSink;
 use bms_domain::id::{Caller, ParseIdError, UserId};
 use bms_domain::service::Policy;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
 use crate::cli::ServeOptions;
@@ -56,8 +57,8 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
     if let Some(limit) = options.rate_limit {
         config = config.rate_limit(limit);
     }
-    if let Some(secret) = options.payment_webhook_secret {
-        config = config.payment_webhook_secret(secret).map_err(|error| Failure::Refused(error.to_string()))?;
+    if let Some(secret) = given(&options.payment_webhook_secret) {
+        config = config.payment_webhook_secret(secret.clone()).map_err(|error| Failure::Refused(error.to_string()))?;
     }
     let mut app = router(service.clone(), config);
     if let Some(routes) = demo_routes {
@@ -91,7 +92,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
 
 /// Refuses what this version cannot do, rather than to forget orders that the caller believes durable.
 fn check_stores(options: &ServeOptions) -> Result<(), Failure> {
-    let reason = match (&options.redis_url, &options.database_url) {
+    let reason = match (given(&options.redis_url), given(&options.database_url)) {
         (None, None) => return Ok(()),
         (Some(_), None) => {
             "--redis-url (REDIS_URL) alone is refused: orders must be durable, so Redis needs a database beside it"
@@ -104,13 +105,19 @@ fn check_stores(options: &ServeOptions) -> Result<(), Failure> {
     Err(Failure::Refused(reason.to_owned()))
 }
 
+/// An option that is there and not empty: environment files often set what they do not use to nothing.
+fn given(option: &Option<SecretString>) -> Option<&SecretString> {
+    option.as_ref().filter(|secret| !secret.expose_secret().is_empty())
+}
+
 fn policy(options: &ServeOptions) -> Policy {
     let mut policy = Policy::default();
     policy.hold_ttl = options.hold_ttl;
     policy.order_ttl = options.order_ttl;
     policy.limits.per_hold = options.max_seats_per_hold;
     policy.limits.per_user_and_show = options.max_seats_per_user;
-    policy.longest_hold = policy.longest_hold.max(policy.hold_ttl + policy.order_ttl + policy.checkout_grace);
+    policy.longest_hold =
+        policy.longest_hold.max(policy.hold_ttl.saturating_add(policy.order_ttl).saturating_add(policy.checkout_grace));
     policy
 }
 
@@ -179,8 +186,8 @@ async fn begin_on_signal(shutdown: Shutdown) {
     {
         _ = tokio::signal::ctrl_c().await;
     }
-    tracing::info!("going down: running requests are finished, new ones are refused");
     shutdown.begin();
+    tracing::info!("going down: running requests are finished, new ones are refused");
 }
 
 /// Tidies up now and then. Nothing depends on it: expiry is decided at use.

@@ -1,4 +1,5 @@
 //! `bms-server` as a process: what it refuses to start with, and how it goes down.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot speak to its server has failed")]
 
 mod support;
 

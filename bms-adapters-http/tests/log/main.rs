@@ -75,7 +75,7 @@ async fn the_log_has_the_request_and_nothing_of_the_customer() {
 
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     for wanted in
-        ["request-of-the-log", "/api/v1/orders/{orderId}/confirm", "4bf92f3577b34da6a3ce929d0e0e4736", "status=201", "latency_ms"]
+        ["request-of-the-log", "/api/v1/orders/{orderId}/confirm", "4bf92f3577b34da6a3ce929d0e0e4736", "status=201", "latency_us"]
     {
         assert!(log.contains(wanted), "{wanted} is not in the log");
     }

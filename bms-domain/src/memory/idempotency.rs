@@ -12,6 +12,9 @@ use super::shards::Stripes;
 use crate::store::{Begun, Fingerprint, IdempotencyKey, IdempotencyStore, StoreError};
 use crate::time::{Clock, Timestamp};
 
+/// How long a key is kept that was begun and never finished, after its lease: its retries get the first seed for so long.
+const UNFINISHED_KEPT_FOR: Duration = Duration::from_hours(24);
+
 struct Entry {
     request: Fingerprint,
     seed: Uuid,
@@ -50,9 +53,13 @@ impl MemoryIdempotency {
                     _ => None,
                 }
             };
-            let Some((until, key)) = over else { break };
+            let Some((_, key)) = over else { break };
             let mut stripe = self.entries.of(&key);
-            if matches!(stripe.get(&key), Some(Entry { progress: Progress::Finished { until: end, .. }, .. }) if *end == until) {
+            let is_over = stripe.get(&key).is_some_and(|entry| match &entry.progress {
+                Progress::Finished { until, .. } | Progress::Running { until } => until.has_passed(now),
+                Progress::Abandoned => true,
+            });
+            if is_over {
                 stripe.remove(&key);
             }
             forgotten += 1;
@@ -85,6 +92,9 @@ impl IdempotencyStore for MemoryIdempotency {
             }
         }
         stripe.insert(key.clone(), Entry { request, seed, progress: running });
+        drop(stripe);
+        // Forgotten too when nobody finishes it.
+        self.ends.lock().insert((now.plus(lease).plus(UNFINISHED_KEPT_FOR), key.clone()));
         Ok(Begun::Run { seed })
     }
 

@@ -1,7 +1,7 @@
 //! The embedded stores: everything in this process's memory, gone when it ends.
 //!
-//! Shows never wait for each other: each has a lock of its own, found through the 4,096 shards that its id hashes to.
-//! Only small index maps (tickets, users, payments) are shared between shows, in stripes.
+//! Holds of different shows never wait for each other: each show has a lock of its own, found through the 4,096 shards that
+//! its id hashes to. Orders share small maps beside: tickets, users and payments in stripes, refunds and the outbox whole.
 
 mod catalogue;
 mod holds;

@@ -10,6 +10,7 @@ use crate::catalogue::Listing;
 use crate::error::{Error, Subject, Violation};
 use crate::hold::{Hold, HoldLife, HoldRefusal, HoldState};
 use crate::id::{Caller, HoldId, OrderId, SeatId, ShowId};
+use crate::layout::Layout;
 use crate::order::{Order, OrderState};
 use crate::seat::{SeatList, SeatSet};
 use crate::store::{HoldChange, OccupancyRead, PlaceHold, Placed};
@@ -17,20 +18,20 @@ use crate::store::{HoldChange, OccupancyRead, PlaceHold, Placed};
 /// How often a step is tried again after the hold store said that it must be primed first.
 pub(super) const PRIME_ATTEMPTS: usize = 4;
 
-/// A hold with the listing of its show, which knows the names of its seats.
+/// A hold with the seat plan it was placed by, which knows the names of its seats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BookedHold {
     /// The hold.
     pub hold: Hold,
-    /// The show's listing.
-    pub listing: Arc<Listing>,
+    /// The seat plan.
+    pub layout: Arc<Layout>,
 }
 
 impl BookedHold {
     /// The seats with their names.
     #[must_use]
     pub fn seats(&self) -> SeatList {
-        self.listing.layout().names(&self.hold.seats)
+        self.layout.names(&self.hold.seats)
     }
 }
 
@@ -42,28 +43,32 @@ impl BookingService {
     /// `NotFound` (the show), `SalesClosed`, `Invalid` (no seats, or one twice), `TooManySeats`, `UnknownSeats`,
     /// `SeatsUnavailable` with every seat in the way, `Unavailable`, `OutcomeUnknown`.
     pub async fn place_hold(&self, caller: &Caller, show: &ShowId, seats: &[SeatId], seed: Uuid) -> Result<BookedHold, Error> {
-        let listing = self.listing(show).await?;
         let limits = self.policy().limits;
-        let wanted = parse_seats(&listing, seats, limits.per_hold)?;
-        listing.check_sales(self.shared.clock.now()).map_err(|reason| Error::SalesClosed { show: *show, reason })?;
-        if wanted.iter().any(|seat| listing.blocked().contains(seat)) {
-            return Err(self.blocked(&listing, &wanted).await);
-        }
-        let price = listing.price_of(&wanted).ok_or_else(|| Error::Internal(format!("show {show}: a price above the range")))?;
-        let request = PlaceHold {
-            id: HoldId::of(show, seed),
-            show: *show,
-            layout: listing.layout().id(),
-            owner: caller.id().clone(),
-            seats: wanted,
-            price,
-            ttl: self.policy().hold_ttl,
-            limits,
-        };
         for _ in 0..PRIME_ATTEMPTS {
+            // Each time anew: the catalogue may have moved on to another seat plan.
+            let listing = self.listing(show).await?;
+            let wanted = parse_seats(&listing, seats, limits.per_hold)?;
+            listing.check_sales(self.shared.clock.now()).map_err(|reason| Error::SalesClosed { show: *show, reason })?;
+            if wanted.iter().any(|seat| listing.blocked().contains(seat)) {
+                return Err(self.blocked(&listing, &wanted).await);
+            }
+            let price = listing.price_of(&wanted);
+            let request = PlaceHold {
+                id: HoldId::of(show, seed),
+                show: *show,
+                layout: listing.layout().id(),
+                owner: caller.id().clone(),
+                seats: wanted,
+                price: price.ok_or_else(|| Error::Internal(format!("show {show}: a price above the range")))?,
+                ttl: self.policy().hold_ttl,
+                limits,
+            };
             let placed = self.of_holds(self.holds().place(&request)).await;
             match placed.map_err(Error::changing(Subject::Hold(request.id)))? {
-                Placed::Placed(hold) | Placed::Existing(hold) => return Ok(BookedHold { hold, listing }),
+                Placed::Placed(hold) | Placed::Existing(hold) => {
+                    let layout = listing.layout().clone();
+                    return Ok(BookedHold { hold, layout });
+                }
                 Placed::Taken(seats) => return Err(unavailable(&listing, &seats)),
                 Placed::TooMany { limit } => return Err(Error::TooManySeats { limit }),
                 Placed::IdTaken => return Err(Error::Internal(format!("hold id {} is another hold's", request.id))),
@@ -159,7 +164,11 @@ impl BookingService {
 
     pub(super) async fn booked(&self, hold: Hold) -> Result<BookedHold, Error> {
         let listing = self.listing(&hold.show).await?;
-        Ok(BookedHold { hold, listing })
+        if listing.layout().id() == hold.layout {
+            return Ok(BookedHold { hold, layout: listing.layout().clone() });
+        }
+        let layout = self.of_catalogue(self.ports().catalogue.layout(&hold.layout)).await?;
+        Ok(BookedHold { hold, layout: layout.ok_or(Error::NotFound("layout"))? })
     }
 
     /// What is known of a hold from its order alone, when the hold store has forgotten it.
@@ -176,6 +185,7 @@ impl BookingService {
         Hold {
             id: order.hold,
             show: order.show,
+            layout: order.layout,
             owner: order.owner.clone(),
             seats: order.seats.indices(),
             price: order.price,

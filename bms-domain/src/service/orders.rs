@@ -4,10 +4,11 @@ use super::BookingService;
 use super::catalogue::Page;
 use super::holds::{refused, unavailable};
 use crate::error::{Error, Subject, Violation};
-use crate::hold::{Hold, HoldState};
+use crate::hold::{Hold, HoldRefusal, HoldState};
 use crate::id::{Caller, HoldId, OrderId};
 use crate::order::{Customer, Order, OrderRefusal, OrderState, TicketCode};
-use crate::store::{Checkout, Creation, HoldChange, NewOrder, OrderChange, StoreError};
+use crate::store::{Checkout, Creation, HoldChange, LayoutPin, NewOrder, OrderChange};
+use crate::time::Timestamp;
 
 /// How often an order of a hold is begun anew: once for an ended order that is still linked, and once for a race.
 const CHECKOUT_ATTEMPTS: usize = 4;
@@ -35,16 +36,17 @@ impl BookingService {
         check_customer(&customer)?;
         for _ in 0..CHECKOUT_ATTEMPTS {
             let fresh = OrderId::new(hold.shard(), self.new_seed());
+            let begun = self.shared.clock.now();
             let change = self.begin_checkout(caller, hold, fresh).await?;
             let held = match change {
                 HoldChange::Done(held) => held,
-                HoldChange::Refused(held, refusal) => return Err(refused(&held, refusal)),
+                HoldChange::Refused(held, refusal) => return self.order_of_uncovered_hold(caller, &held, refusal).await,
                 HoldChange::NotFound => return self.order_of_lost_hold(caller, hold).await,
             };
             let HoldState::Held { order: Some(linked), .. } = held.state else {
                 return Err(Error::Internal(format!("hold {hold} was not linked to an order")));
             };
-            if let Some(placed) = self.order_linked(caller, held, linked, linked == fresh, &customer).await? {
+            if let Some(placed) = self.order_linked(caller, held, linked, begun, &customer).await? {
                 return Ok(placed);
             }
         }
@@ -55,6 +57,17 @@ impl BookingService {
         let checkout = Checkout { order, cover: self.policy().cover(), longest_life: self.policy().longest_hold };
         let change = self.of_holds(self.holds().begin_checkout(hold, caller, &checkout)).await;
         change.map_err(Error::changing(Subject::Hold(hold)))
+    }
+
+    /// The hold cannot be prolonged any more: an order that was made of it is still good.
+    async fn order_of_uncovered_hold(&self, caller: &Caller, held: &Hold, refusal: HoldRefusal) -> Result<PlacedOrder, Error> {
+        if refusal == HoldRefusal::TooOld
+            && let Some(order) = self.order_of_hold(caller, held.id).await?
+            && order.state.is_pending()
+        {
+            return Ok(PlacedOrder { order, created: false });
+        }
+        Err(refused(held, refusal))
     }
 
     /// The hold store has forgotten the hold (or never had it): an order that was made of it is still good.
@@ -77,34 +90,35 @@ impl BookingService {
         caller: &Caller,
         held: Hold,
         linked: OrderId,
-        fresh: bool,
+        begun: Timestamp,
         customer: &Customer,
     ) -> Result<Option<PlacedOrder>, Error> {
         let listing = self.listing(&held.show).await?;
-        if fresh && let Err(reason) = listing.check_sales(self.shared.clock.now()) {
-            self.unlink(held.id, linked).await;
-            return Err(Error::SalesClosed { show: held.show, reason });
+        if let Err(reason) = listing.check_sales(self.shared.clock.now()) {
+            // The link stays: another call may be making the order right now, and a hold that is linked to no order only
+            // lasts until its end.
+            return match self.of_orders(self.orders().get(linked)).await? {
+                Some(order) if order.state.is_pending() => Ok(Some(PlacedOrder { order, created: false })),
+                _ => Err(Error::SalesClosed { show: held.show, reason }),
+            };
+        }
+        if held.layout != listing.layout().id() {
+            self.give_back(caller, &held, linked).await;
+            return Err(Error::HoldExpired(held.id));
         }
         let order = NewOrder {
             id: linked,
             hold: held.id,
             show: held.show,
-            layout: listing.layout().id(),
+            layout: held.layout,
             owner: held.owner.clone(),
             seats: listing.layout().names(&held.seats),
             price: held.price,
             customer: customer.clone(),
-            ttl: self.policy().order_ttl,
+            // The hold is covered from the instant at which it was linked.
+            ttl: self.policy().order_ttl.saturating_sub(self.shared.clock.now().since(begun)),
         };
-        let creation = match self.of_orders(self.orders().create(&order)).await {
-            Ok(creation) => creation,
-            Err(error) => {
-                if !matches!(error, StoreError::OutcomeUnknown { .. }) && fresh {
-                    self.unlink(held.id, linked).await;
-                }
-                return Err(Error::changing(Subject::Order(linked))(error));
-            }
-        };
+        let creation = self.of_orders(self.orders().create(&order)).await.map_err(Error::changing(Subject::Order(linked)))?;
         match creation {
             Creation::Created(order) => Ok(Some(PlacedOrder { order, created: true })),
             Creation::Existing(order) if order.state.is_pending() => {
@@ -128,10 +142,14 @@ impl BookingService {
                 self.give_back(caller, &held, linked).await;
                 Err(unavailable(&listing, &seats))
             }
-            Creation::LayoutChanged(_) => {
-                self.give_back(caller, &held, linked).await;
-                Err(unavailable(&listing, &held.seats))
-            }
+            // The plan was decided for a change of the catalogue that did not come about: decide it anew.
+            Creation::LayoutChanged(_) => match self.of_orders(self.orders().pin_layout(&held.show, held.layout)).await? {
+                LayoutPin::Pinned => Ok(None),
+                LayoutPin::InUse(_) => {
+                    self.give_back(caller, &held, linked).await;
+                    Err(unavailable(&listing, &held.seats))
+                }
+            },
         }
     }
 

@@ -81,6 +81,7 @@ impl Policy {
         if self.limits.per_user_and_show == 0 {
             return Err(PolicyError::Limit("limits.per_user_and_show"));
         }
+        // Each is at most a day by now, so the sum does not overflow.
         if self.longest_hold < self.hold_ttl + self.order_ttl + self.checkout_grace {
             return Err(PolicyError::LongestHold);
         }

@@ -39,9 +39,16 @@ impl BookingService {
     /// `NotFound` (the show), `Unavailable`.
     pub async fn seat_map(&self, show: &ShowId) -> Result<SeatMap, Error> {
         let listing = self.listing(show).await?;
-        let occupancy = self.occupancy(&listing).await?;
+        let mut occupancy = self.occupancy(&listing).await?;
         let mut unavailable = self.of_orders(self.orders().sold(show, listing.layout().seat_count())).await?;
-        unavailable.union_with(&occupancy.sold);
+        let mut stray = occupancy.sold.clone();
+        stray.subtract(&unavailable);
+        if stray.count() > 0 {
+            // Cancelled, and the hold store has missed it: nobody could have these seats, so it is told now.
+            self.reconcile(show).await?;
+            occupancy = self.occupancy(&listing).await?;
+            unavailable.union_with(&occupancy.sold);
+        }
         unavailable.union_with(listing.blocked());
         let mut held = occupancy.held;
         held.subtract(&unavailable);
@@ -52,7 +59,7 @@ impl BookingService {
     /// caller bounds it, and calls again now and then to see what has expired meanwhile.
     ///
     /// # Errors
-    /// `NotFound` (the show), `Unavailable`.
+    /// `Unavailable`.
     pub async fn seat_changes(&self, show: &ShowId, after: u64) -> Result<Changes, Error> {
         Ok(self.holds().changes(show, after).await?)
     }

@@ -4,15 +4,19 @@
 use std::time::Duration;
 
 use super::BookingService;
+use super::catalogue::Page;
 use super::orders::require_admin;
 use crate::error::Error;
 use crate::event::EventSink;
 use crate::id::{Caller, OrderId, ShowId};
-use crate::payment::RefundDue;
+use crate::payment::{PaymentReference, RefundDue};
 use crate::store::{Fence, OccupancyRead, OrderChange, StoreError};
 
 /// How long a sweep looks after a show that was sold or cancelled: longer than sweeps are apart, and than a rush lasts.
 const LATELY: Duration = Duration::from_hours(1);
+
+/// How long one who asks a provider after a payment has it for himself, and so how often it is asked after.
+const ASK_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -53,10 +57,24 @@ impl BookingService {
     /// `limit`.
     ///
     /// # Errors
-    /// `Unavailable`, from the first store that does not answer. A provider that does not answer is only skipped.
+    /// `Unavailable`, from the first store that does not answer; what the others can do is done all the same. A provider
+    /// that does not answer is only skipped, and asked again.
     pub async fn sweep(&self, limit: usize) -> Result<Swept, Error> {
-        let mut swept = Swept { holds: self.of_holds(self.holds().sweep(limit)).await?, ..Swept::default() };
-        for attempt in self.of_orders(self.orders().open_attempts(limit)).await? {
+        let mut swept = Swept::default();
+        // What one dependency cannot do now keeps none of the others from being done.
+        let steps = [
+            self.of_holds(self.holds().sweep(limit)).await.map(|holds| swept.holds = holds).map_err(Error::from),
+            self.sweep_payments(limit, &mut swept).await,
+            self.sweep_orders(limit, &mut swept).await,
+            self.sweep_shows(limit, &mut swept).await,
+            self.of_keys(self.ports().idempotency.sweep(limit)).await.map(|answers| swept.answers = answers).map_err(Error::from),
+        ];
+        steps.into_iter().collect::<Result<(), Error>>().map(|()| swept)
+    }
+
+    /// Asks the provider about payments that are under way for orders past their end.
+    async fn sweep_payments(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
+        for attempt in self.of_orders(self.orders().claim_attempts(limit, ASK_AGAIN_AFTER)).await? {
             match self.ask_gateway(&attempt.order, &attempt.reference).await {
                 Ok(Some(report)) => {
                     swept.payments_asked += 1;
@@ -66,18 +84,27 @@ impl BookingService {
                 Err(error) => tracing::warn!(order = %attempt.order.id, %error, "a payment under way is still unknown"),
             }
         }
+        Ok(())
+    }
+
+    /// Persists that orders have expired.
+    async fn sweep_orders(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
         for order in self.of_orders(self.orders().overdue(limit)).await? {
             if let OrderChange::Done { changed: true, .. } = self.of_orders(self.orders().expire(order.id)).await? {
                 swept.orders += 1;
                 self.unlink(order.hold, order.id).await;
             }
         }
+        Ok(())
+    }
+
+    /// Reconciles the shows that were sold or cancelled lately.
+    async fn sweep_shows(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
         for show in self.of_orders(self.orders().sales_within(LATELY, limit)).await? {
             let Reconciled { added, freed } = self.reconcile(&show).await?;
             swept.seats += (added + freed) as usize;
         }
-        swept.answers = self.of_keys(self.ports().idempotency.sweep(limit)).await?;
-        Ok(swept)
+        Ok(())
     }
 
     /// Brings the hold store in line with the durable store for one show: what is sold is marked sold, what is not is not,
@@ -117,12 +144,19 @@ impl BookingService {
         Ok(published.len())
     }
 
-    /// Payments that are to be given back, by order, from `after` on. For administrators.
+    /// Payments that are to be given back, by order and reference, those after `after`, `limit` of 1–100 at most. For
+    /// administrators.
     ///
     /// # Errors
-    /// `Forbidden`, `Unavailable`.
-    pub async fn refunds_due(&self, caller: &Caller, after: Option<OrderId>, limit: usize) -> Result<Vec<RefundDue>, Error> {
+    /// `Forbidden`, `Invalid` (limit), `Unavailable`.
+    pub async fn refunds_due(
+        &self,
+        caller: &Caller,
+        after: Option<&(OrderId, PaymentReference)>,
+        limit: usize,
+    ) -> Result<Vec<RefundDue>, Error> {
         require_admin(caller)?;
+        let limit = Page::<RefundDue, OrderId>::check_limit(limit)?;
         Ok(self.of_orders(self.orders().refunds_due(after, limit)).await?)
     }
 

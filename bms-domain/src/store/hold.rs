@@ -253,22 +253,24 @@ pub trait HoldStore: Send + Sync + 'static {
     async fn end_checkout(&self, id: HoldId, order: OrderId) -> Result<HoldChange, StoreError>;
 
     /// Marks seats sold that the durable store sold, and the order's hold consumed. Another hold on one of the seats is
-    /// cut short. Works on a show that is not primed too. Repeating it changes nothing.
+    /// cut short. Works on a show that is not primed too. Repeating it changes nothing, and neither does old news: after
+    /// [`mark_free`](Self::mark_free) of an order its sale is not marked again.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.
     async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError>;
 
-    /// Frees seats of a cancelled order that are marked sold to that owner.
+    /// Frees the seats that are marked sold to a cancelled order; those that were sold to another order since stay.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.
     async fn mark_free(&self, sold: &SoldSeats) -> Result<(), StoreError>;
 
     /// Takes in what the durable store knows, which must have been read after `fence` was given, and marks the show
-    /// primed. Marks sold what is sold, and restores the holds of pending orders. Frees a seat that is marked sold and
-    /// is not sold only when nothing has changed since the fence. A show of another seat plan starts anew: its live
-    /// holds end.
+    /// primed. Marks sold what is sold. Frees a seat that is marked sold and is not sold only when nothing has changed
+    /// since the fence. Restores the holds of pending orders on a show that is not primed, or when nothing has changed
+    /// since the fence: a restored hold ends with its order and the grace, and that is its own end too. A show of
+    /// another seat plan starts anew: its live holds end.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.

@@ -178,18 +178,20 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn overdue(&self, limit: usize) -> Result<Vec<Order>, StoreError>;
 
-    /// Up to `limit` attempts to pay that are still under way for orders that are past their end.
+    /// Up to `limit` attempts to pay that are still under way for orders that are past their end, those first that were
+    /// not asked after for the longest. They are this caller's until `lease` is over, so that many can ask at once and
+    /// none waits behind one that never ends.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.
-    async fn open_attempts(&self, limit: usize) -> Result<Vec<Attempt>, StoreError>;
+    async fn claim_attempts(&self, limit: usize, lease: Duration) -> Result<Vec<Attempt>, StoreError>;
 
-    /// Up to `limit` payments that are to be given back, of orders from `after` on (excluding it), ordered by order id.
-    /// A refund of an order that does not exist is named with the id it came with.
+    /// Up to `limit` payments that are to be given back, by order and reference, those after `after`. A payment for an
+    /// order that does not exist is named with the id it came with.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.
-    async fn refunds_due(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<RefundDue>, StoreError>;
+    async fn refunds_due(&self, after: Option<&(OrderId, PaymentReference)>, limit: usize) -> Result<Vec<RefundDue>, StoreError>;
 
     /// The seats of a show that are sold. The truth that a seat map is checked against (promise P12).
     ///

@@ -314,8 +314,8 @@ faulty!(OrderStore as "orders" {
     fn cancel(id: OrderId) -> Result<OrderChange, StoreError>;
     fn expire(id: OrderId) -> Result<OrderChange, StoreError>;
     fn overdue(limit: usize) -> Result<Vec<Order>, StoreError>;
-    fn open_attempts(limit: usize) -> Result<Vec<Attempt>, StoreError>;
-    fn refunds_due(after: Option<OrderId>, limit: usize) -> Result<Vec<RefundDue>, StoreError>;
+    fn claim_attempts(limit: usize, lease: Duration) -> Result<Vec<Attempt>, StoreError>;
+    fn refunds_due(after: Option<&(OrderId, PaymentReference)>, limit: usize) -> Result<Vec<RefundDue>, StoreError>;
     fn sold(show: &ShowId, seats: u32) -> Result<SeatBits, StoreError>;
     fn claims(show: &ShowId) -> Result<(Vec<SoldSeats>, Vec<PendingClaim>), StoreError>;
     fn sales_within(span: Duration, limit: usize) -> Result<Vec<ShowId>, StoreError>;

@@ -10,6 +10,7 @@
 
 mod crashes;
 mod flow;
+mod interleavings;
 mod outages;
 mod owners;
 mod rig;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::hold::{HoldLife, HoldState};
-use crate::id::{HoldId, UserId};
+use crate::id::{HoldId, LayoutId, UserId};
 use crate::money::Money;
 use crate::seat::SeatSet;
 use crate::time::Timestamp;
@@ -20,6 +20,7 @@ const KEPT_AT_LEAST: usize = 4_096;
 
 pub(super) struct EndedHold {
     pub(super) id: HoldId,
+    pub(super) layout: LayoutId,
     pub(super) owner: UserId,
     pub(super) seats: SeatSet,
     pub(super) price: Money,

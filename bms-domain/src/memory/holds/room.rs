@@ -1,11 +1,13 @@
 //! Everything that the hold store knows of one show. Not thread-safe: the store puts a lock around it.
 
+use hashbrown::{HashMap, HashSet};
+
 use super::changes::{ChangeLog, Kind};
 use super::ended::{EndedHold, EndedHolds};
 use super::live::{HoldSlot, LiveHold, LiveHolds, NONE};
 use super::users::Users;
 use crate::hold::{self, Hold, HoldCommand, HoldLife, HoldState};
-use crate::id::{Caller, HoldId, LayoutId, ShowId, UserId};
+use crate::id::{Caller, HoldId, LayoutId, OrderId, ShowId, UserId};
 use crate::seat::{SeatBits, SeatIndex, SeatSet};
 use crate::store::{
     Changes, Counts, Fence, HoldChange, Occupancy, OccupancyRead, PendingClaim, PlaceHold, Placed, Restored, ShowClaims,
@@ -28,6 +30,10 @@ pub(super) struct Room {
     next: Vec<SeatIndex>,
     live: LiveHolds,
     users: Users,
+    /// Which order a sold seat was sold to.
+    buyers: HashMap<SeatIndex, OrderId>,
+    /// Orders whose seats were freed. News of their sale that comes later is old.
+    freed: HashSet<OrderId>,
     ended: EndedHolds,
     log: ChangeLog,
 }
@@ -49,6 +55,8 @@ impl Room {
             next: Vec::new(),
             live: LiveHolds::default(),
             users: Users::default(),
+            buyers: HashMap::new(),
+            freed: HashSet::new(),
             ended: EndedHolds::default(),
             log: ChangeLog::default(),
         }
@@ -107,6 +115,7 @@ impl Room {
         let hold = Hold {
             id: request.id,
             show: self.show,
+            layout: request.layout,
             owner: request.owner.clone(),
             seats: request.seats.clone(),
             price: request.price,
@@ -126,8 +135,17 @@ impl Room {
     }
 
     fn ended_hold(&self, ended: &EndedHold) -> Hold {
-        let EndedHold { id, owner, seats, price, life, state } = ended;
-        Hold { id: *id, show: self.show, owner: owner.clone(), seats: seats.clone(), price: *price, life: *life, state: *state }
+        let EndedHold { id, layout, owner, seats, price, life, state } = ended;
+        Hold {
+            id: *id,
+            show: self.show,
+            layout: *layout,
+            owner: owner.clone(),
+            seats: seats.clone(),
+            price: *price,
+            life: *life,
+            state: *state,
+        }
     }
 
     /// A live hold as others see it; `known` is a user whom it may belong to.
@@ -136,6 +154,7 @@ impl Room {
         Some(Hold {
             id: hold.id,
             show: self.show,
+            layout: self.layout?,
             owner: self.users.user(hold.user, known)?,
             seats: self.seats_of(hold).collect(),
             price: hold.price,
@@ -217,12 +236,12 @@ impl Room {
             self.set_seat(seat, NONE, NONE);
         }
         self.users.subtract(live.user, u32::try_from(hold.seats.len()).unwrap_or(u32::MAX), 0);
-        let Hold { id, owner, seats, price, life, state, .. } = hold;
+        let Hold { id, layout, owner, seats, price, life, state, .. } = hold;
         // Seats of a consumed hold are sold next, in the same step: nobody is told that they were free.
         if !matches!(state, HoldState::Consumed { .. }) {
             self.changed(Kind::Freed, seats.clone());
         }
-        self.ended.push(EndedHold { id, owner, seats, price, life, state }, now, self.held.seats());
+        self.ended.push(EndedHold { id, layout, owner, seats, price, life, state }, now, self.held.seats());
     }
 
     fn set_seat(&mut self, seat: SeatIndex, occupant: u32, next: SeatIndex) {
@@ -267,19 +286,27 @@ impl Room {
         }
     }
 
-    /// Marks seats sold and their hold consumed. Says how many were not marked before.
+    /// Marks seats sold and their hold consumed. Says how many were not marked before. Old news of an order that was
+    /// cancelled since changes nothing.
     pub(super) fn mark_sold(&mut self, sold: &SoldSeats, now: Timestamp) -> u32 {
         self.retire(now, usize::MAX);
+        if self.freed.contains(&sold.order) {
+            return 0;
+        }
         self.grow(sold.seats.iter().last().map_or(0, |last| last.saturating_add(1)));
         self.cut_short(&sold.seats, sold.hold, now);
         self.command(sold.hold, None, HoldCommand::Consume { order: sold.order }, now);
         let mut added = SeatSet::new();
         for seat in sold.seats.iter() {
-            if self.sold.insert(seat) {
-                let owner = self.users.add(&sold.owner, 0, 1);
-                self.set_seat(seat, owner, NONE);
-                added.push(seat);
+            match self.buyers.insert(seat, sold.order) {
+                Some(buyer) if buyer == sold.order => continue,
+                // The cancellation of the order before was missed.
+                Some(_) => self.untally(seat),
+                None => added.push(seat),
             }
+            self.sold.insert(seat);
+            let owner = self.users.add(&sold.owner, 0, 1);
+            self.set_seat(seat, owner, NONE);
         }
         let count = u32::try_from(added.len()).unwrap_or(u32::MAX);
         self.changed(Kind::Sold, added);
@@ -289,21 +316,26 @@ impl Room {
     pub(super) fn mark_free(&mut self, sold: &SoldSeats, now: Timestamp) {
         self.retire(now, usize::MAX);
         self.frees += 1;
-        let owner = self.users.find(&sold.owner);
-        let is_his = |seat: &SeatIndex| self.sold.contains(*seat) && self.occupant.get(*seat as usize).copied() == owner;
-        let freed: SeatSet = sold.seats.iter().filter(is_his).collect();
+        self.freed.insert(sold.order);
+        let freed: SeatSet = sold.seats.iter().filter(|seat| self.buyers.get(seat) == Some(&sold.order)).collect();
         self.unsell(&freed);
     }
 
     fn unsell(&mut self, seats: &SeatSet) {
         for seat in seats.iter() {
             self.sold.remove(seat);
-            if let Some(owner) = self.occupant.get(seat as usize).copied() {
-                self.users.subtract(owner, 0, 1);
-            }
+            self.buyers.remove(&seat);
+            self.untally(seat);
             self.set_seat(seat, NONE, NONE);
         }
         self.changed(Kind::Freed, seats.clone());
+    }
+
+    /// A sold seat is not its owner's any more.
+    fn untally(&mut self, seat: SeatIndex) {
+        if let Some(owner) = self.occupant.get(seat as usize).copied() {
+            self.users.subtract(owner, 0, 1);
+        }
     }
 
     pub(super) fn restore(&mut self, claims: &ShowClaims, fence: Fence, now: Timestamp) -> Restored {
@@ -334,8 +366,11 @@ impl Room {
         for sold in &claims.sold {
             added += self.mark_sold(sold, now);
         }
-        for pending in &claims.pending {
-            self.restore_pending(pending, claims.restored_until(pending, now), now);
+        // Old news of an order that has ended since would take seats from those who have them now.
+        if quiet || !self.primed {
+            for pending in &claims.pending {
+                self.restore_pending(pending, claims.layout, claims.restored_until(pending, now), now);
+            }
         }
         self.primed = true;
         Restored::Done { added, freed }
@@ -355,7 +390,7 @@ impl Room {
     }
 
     /// A pending order has its seats claimed: its hold is live and linked, and no other hold is on its seats.
-    fn restore_pending(&mut self, pending: &PendingClaim, until: Timestamp, now: Timestamp) {
+    fn restore_pending(&mut self, pending: &PendingClaim, layout: LayoutId, until: Timestamp, now: Timestamp) {
         if pending.seats.iter().any(|seat| self.sold.contains(seat) || seat >= self.held.seats()) {
             return;
         }
@@ -370,6 +405,7 @@ impl Room {
         self.begin(&Hold {
             id: pending.hold,
             show: self.show,
+            layout,
             owner: pending.owner.clone(),
             seats: pending.seats.clone(),
             price: pending.price,

@@ -18,6 +18,14 @@ struct Payment {
     reference: PaymentReference,
     state: PaymentState,
     report: PaymentReport,
+    /// Until when somebody has taken it to ask the provider after it.
+    asked_until: Option<Timestamp>,
+}
+
+impl Payment {
+    fn is_open_and_idle(&self, now: Timestamp) -> bool {
+        self.state == PaymentState::Pending && self.asked_until.is_none_or(|until| until.has_passed(now))
+    }
 }
 
 struct Record {
@@ -73,7 +81,8 @@ impl Ledger {
             created_at: now,
             expires_at: now.plus(new.ttl),
             state: OrderState::PaymentPending,
-            refund_due: false,
+            // Money may have come before the order was known here.
+            refund_due: shared.owes(new.id),
         };
         self.claim(&order);
         self.pending.insert((order.expires_at, order.id));
@@ -144,7 +153,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Option<Settlement> {
         let record = self.records.get(&report.order)?;
-        let known = record.payments.get(&report.key).map(|payment| payment.state);
+        let known = record.payments.get(&report.key).map(|payment| payment.state).or_else(|| shared.refund(report));
         let answer = |record: &Record, settled| Some(Settlement { order: Some(record.order.clone().at(now)), settled });
         if report.notice.as_ref().is_some_and(|notice| shared.is_known(notice)) {
             return answer(record, known.map_or(Settled::Recorded, recorded));
@@ -172,7 +181,8 @@ impl Ledger {
         let newly = known != Some(decision.payment);
         self.move_to(report.order, decision.order, shared, now);
         let record = self.records.get_mut(&report.order)?;
-        let payment = Payment { reference: report.reference.clone(), state: decision.payment, report: report.clone() };
+        let payment =
+            Payment { reference: report.reference.clone(), state: decision.payment, report: report.clone(), asked_until: None };
         if newly {
             record.payments.insert(report.key.clone(), payment);
             if let PaymentState::RefundDue(reason) = decision.payment {
@@ -252,12 +262,22 @@ impl Ledger {
         past.filter_map(move |(_, id)| self.order(*id, now))
     }
 
-    pub(super) fn open_attempts(&self, now: Timestamp) -> impl Iterator<Item = Attempt> + '_ {
+    /// The attempts of orders past their end that are under way and that nobody asks after: when they were last asked
+    /// after, the order, the payment.
+    pub(super) fn open_attempts(&self, now: Timestamp) -> impl Iterator<Item = (Option<Timestamp>, OrderId, PaymentKey)> + '_ {
         let records = self.paying.iter().filter_map(|id| self.records.get(id));
         records.filter(move |record| record.order.expires_at.has_passed(now)).flat_map(move |record| {
-            let open = record.payments.values().filter(|payment| payment.state == PaymentState::Pending);
-            open.map(move |payment| Attempt { order: record.order.clone().at(now), reference: payment.reference.clone() })
+            let open = record.payments.iter().filter(move |(_, payment)| payment.is_open_and_idle(now));
+            open.map(move |(key, payment)| (payment.asked_until, record.order.id, key.clone()))
         })
+    }
+
+    /// Takes an attempt to ask after it, unless somebody else has it by now.
+    pub(super) fn claim_attempt(&mut self, id: OrderId, key: &PaymentKey, now: Timestamp, until: Timestamp) -> Option<Attempt> {
+        let record = self.records.get_mut(&id)?;
+        let payment = record.payments.get_mut(key).filter(|payment| payment.is_open_and_idle(now))?;
+        payment.asked_until = Some(until);
+        Some(Attempt { order: record.order.clone().at(now), reference: payment.reference.clone() })
     }
 
     pub(super) fn last_sale(&self) -> Option<Timestamp> {
@@ -297,10 +317,7 @@ impl Record {
     /// Records that a payment is to be given back.
     fn owe(&mut self, report: &PaymentReport, reason: RefundReason, shared: &Shared, now: Timestamp) {
         self.order.refund_due = true;
-        shared.owe(
-            &report.key,
-            RefundDue { order: self.order.id, reference: report.reference.clone(), amount: report.amount, reason },
-        );
+        shared.owe(RefundDue { order: self.order.id, reference: report.reference.clone(), amount: report.amount, reason });
         self.announce(OrderEventKind::RefundDue, shared, now);
     }
 }

@@ -14,7 +14,9 @@ use super::shards::{Shows, Stripes};
 use crate::event::{EventKey, OrderEvent};
 use crate::id::{Caller, HoldId, LayoutId, OrderId, ShowId, UserId};
 use crate::order::{Order, OrderCommand, Ticket, TicketCode};
-use crate::payment::{NoticeId, PaymentKey, PaymentReport, PaymentStatus, RefundDue, RefundReason};
+use crate::payment::{
+    NoticeId, PaymentKey, PaymentReference, PaymentReport, PaymentState, PaymentStatus, RefundDue, RefundReason,
+};
 use crate::seat::SeatBits;
 use crate::store::{
     Attempt, Creation, LayoutPin, NewOrder, OrderChange, OrderStore, Outbox, PendingClaim, Settled, Settlement, SoldSeats,
@@ -38,7 +40,7 @@ struct Shared {
     /// Which order a payment was made for.
     payers: Stripes<PaymentKey, OrderId>,
     notices: Stripes<NoticeId, ()>,
-    refunds: Mutex<BTreeMap<(OrderId, PaymentKey), RefundDue>>,
+    refunds: Mutex<BTreeMap<OrderId, BTreeMap<PaymentReference, RefundDue>>>,
     outbox: Mutex<outbox::Queue>,
 }
 
@@ -72,8 +74,20 @@ impl Shared {
         }
     }
 
-    fn owe(&self, key: &PaymentKey, refund: RefundDue) {
-        self.refunds.lock().insert((refund.order, key.clone()), refund);
+    fn owe(&self, refund: RefundDue) {
+        self.refunds.lock().entry(refund.order).or_default().insert(refund.reference.clone(), refund);
+    }
+
+    /// Whether money of an order is to be given back.
+    fn owes(&self, order: OrderId) -> bool {
+        self.refunds.lock().contains_key(&order)
+    }
+
+    /// The state of a payment that is to be given back already.
+    fn refund(&self, report: &PaymentReport) -> Option<PaymentState> {
+        let refunds = self.refunds.lock();
+        let refund = refunds.get(&report.order)?.get(&report.reference)?;
+        Some(PaymentState::RefundDue(refund.reason))
     }
 
     fn publish(&self, event: OrderEvent) {
@@ -130,7 +144,7 @@ impl MemoryOrders {
                 return Settled::OtherOrders;
             }
             let PaymentReport { order, reference, amount, .. } = report.clone();
-            self.shared.owe(&report.key, RefundDue { order, reference, amount, reason });
+            self.shared.owe(RefundDue { order, reference, amount, reason });
         }
         Settled::RefundDue(reason)
     }
@@ -204,20 +218,28 @@ impl OrderStore for MemoryOrders {
         Ok(overdue)
     }
 
-    async fn open_attempts(&self, limit: usize) -> Result<Vec<Attempt>, StoreError> {
+    async fn claim_attempts(&self, limit: usize, lease: Duration) -> Result<Vec<Attempt>, StoreError> {
         let now = self.clock.now();
         let mut open = Vec::new();
-        self.shows.each(|_, ledger| {
-            open.extend(ledger.lock().open_attempts(now).take(limit - open.len()));
-            open.len() < limit
+        self.shows.each(|show, ledger| {
+            open.extend(ledger.lock().open_attempts(now).map(|(asked, order, key)| (asked, order, key, *show)));
+            true
         });
-        Ok(open)
+        open.sort_unstable();
+        open.truncate(limit);
+        let claim = |(_, order, key, show): (_, OrderId, PaymentKey, ShowId)| {
+            self.shows.get(&show)?.lock().claim_attempt(order, &key, now, now.plus(lease))
+        };
+        Ok(open.into_iter().filter_map(claim).collect())
     }
 
-    async fn refunds_due(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<RefundDue>, StoreError> {
+    async fn refunds_due(&self, after: Option<&(OrderId, PaymentReference)>, limit: usize) -> Result<Vec<RefundDue>, StoreError> {
+        use std::ops::Bound::{Included, Unbounded};
         let refunds = self.shared.refunds.lock();
-        let later = refunds.iter().filter(|((order, _), _)| after.is_none_or(|after| *order > after));
-        Ok(later.take(limit).map(|(_, refund)| refund.clone()).collect())
+        let from = after.map_or(Unbounded, |(order, _)| Included(*order));
+        let found = refunds.range((from, Unbounded)).flat_map(|(_, refunds)| refunds.values());
+        let is_later = |refund: &&RefundDue| after.is_none_or(|after| (refund.order, &refund.reference) > (after.0, &after.1));
+        Ok(found.filter(is_later).take(limit).cloned().collect())
     }
 
     async fn sold(&self, show: &ShowId, seats: u32) -> Result<SeatBits, StoreError> {

@@ -90,16 +90,17 @@ pub(crate) async fn checkout_never_shortens(case: Holds) {
     assert_eq!(held(&linked), (own_end, Some(order(1))));
 }
 
-/// P6: beginning again gives the order that was linked first, and prolongs no more.
+/// P6, P8: beginning again gives the order that was linked first, and covers it anew: it may only now be made.
 pub(crate) async fn the_first_order_stays_linked(case: Holds) {
     case.prime().await;
     case.hold(1, "ann", &[1]).await;
     case.advance(TTL - TICK);
     let first = done(case.begin(1, "ann", &checkout(1)).await);
     case.advance(TICK);
-    assert_eq!(done(case.begin(1, "ann", &checkout(1)).await), first);
-    assert_eq!(done(case.begin(1, "ann", &checkout(2)).await), first);
-    assert_eq!(case.get(1).await, Some(first));
+    let again = done(case.begin(1, "ann", &checkout(1)).await);
+    assert_eq!(held(&again), (held(&first).0.plus(TICK), Some(order(1))));
+    assert_eq!(done(case.begin(1, "ann", &checkout(2)).await), again);
+    assert_eq!(case.get(1).await, Some(again));
 }
 
 /// P9: to anybody else the hold is not there; an administrator may order for its owner.

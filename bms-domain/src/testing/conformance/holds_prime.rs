@@ -32,7 +32,7 @@ pub(crate) async fn a_restore_marks_sold_what_is_sold(case: Holds) {
     assert_eq!(case.occupancy().await.layout, sample::layout_id("plan-1"));
     assert_eq!(taken(case.place(&wish(1, "cid", &[8, 9, 20])).await).as_slice(), [8, 20]);
     assert_eq!(case.place(&wish(2, "ann", &[30, 31])).await, Placed::TooMany { limit: 10 });
-    case.store.mark_free(&sold_to(1, "ann", &[8, 20])).await.unwrap();
+    case.store.mark_free(&sold_to(808, "ann", &[8, 20])).await.unwrap();
     case.expect_seats(&[], &[0, 1, 2, 3, 4, 5, 6, 7, 20]).await;
     case.hold(3, "ann", &[30, 31]).await;
 }

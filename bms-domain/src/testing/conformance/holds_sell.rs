@@ -121,3 +121,28 @@ pub(crate) async fn freeing_twice_is_freeing_once(case: Holds) {
     case.store.mark_free(&elsewhere).await.unwrap();
     assert_eq!(case.seen().await, before);
 }
+
+/// P5, P8: news of a sale that comes after the news of its cancellation changes nothing.
+pub(crate) async fn old_news_of_a_sale_changes_nothing(case: Holds) {
+    case.prime().await;
+    let sale = sold_to(1, "ann", &[1]);
+    case.store.mark_sold(&sale).await.unwrap();
+    case.store.mark_free(&sale).await.unwrap();
+    let bob = case.hold(2, "bob", &[1]).await;
+    case.store.mark_sold(&sale).await.unwrap();
+    assert_eq!(case.get(2).await, Some(bob));
+    case.expect_seats(&[1], &[]).await;
+}
+
+/// P2: news of a cancellation frees no seat that was sold again since, not even to the same user.
+pub(crate) async fn a_seat_that_was_sold_again_is_not_freed(case: Holds) {
+    case.prime().await;
+    let (first, second) = (sold_to(1, "ann", &[1]), sold_to(2, "ann", &[1]));
+    case.store.mark_sold(&first).await.unwrap();
+    case.store.mark_sold(&second).await.unwrap();
+    case.store.mark_free(&first).await.unwrap();
+    case.expect_seats(&[], &[1]).await;
+    case.store.mark_free(&second).await.unwrap();
+    case.expect_seats(&[], &[]).await;
+    case.hold(3, "ann", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]).await;
+}

@@ -110,7 +110,7 @@ fn seen(panic: &(dyn Any + Send)) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the {} breaks {} rules:", self.suite, self.failed.len())?;
-        self.failed.iter().try_for_each(|(rule, seen)| write!(f, "\n- {}: {seen}", rule.rsplit(' ').next().unwrap_or(rule)))
+        self.failed.iter().try_for_each(|(rule, seen)| write!(f, "\n- {}: {seen}", rule.rsplit("::").next().unwrap_or(rule)))
     }
 }
 
@@ -175,6 +175,8 @@ suite!(
         holds_change::another_orders_end_does_not_unlink,
         holds_change::an_unknown_hold_is_not_found,
         holds_change::release_and_checkout_never_both_win,
+        holds_sell::old_news_of_a_sale_changes_nothing,
+        holds_sell::a_seat_that_was_sold_again_is_not_freed,
         holds_sell::selling_consumes_the_hold,
         holds_sell::selling_twice_is_selling_once,
         holds_sell::selling_cuts_other_holds_short,
@@ -249,13 +251,15 @@ suite!(
         orders_end::only_a_confirmed_order_is_cancelled,
         orders_end::an_order_expires_exactly_at_its_end,
         orders_end::overdue_orders_come_oldest_end_first,
-        orders_end::attempts_under_way_are_named_after_the_orders_end,
+        orders_end::attempts_under_way_are_given_out_after_the_orders_end,
+        orders_end::every_attempt_has_its_turn,
         orders_read::a_users_orders_come_newest_first,
         orders_read::users_are_told_apart_whatever_their_ids_hold,
         orders_read::a_ticket_code_finds_its_order,
         orders_read::a_hold_finds_its_open_order_else_its_newest,
         orders_read::sold_and_claims_tell_who_owns_what,
         orders_read::refunds_come_by_order,
+        orders_settle::money_that_came_before_its_order_is_given_back_only,
         orders_read::the_store_answers,
         orders_race::two_hundred_want_one_seat,
         orders_race::overlapping_orders_never_share_a_seat,

@@ -127,27 +127,51 @@ pub(crate) async fn overdue_orders_come_oldest_end_first(case: Ledger) {
     assert_eq!(case.waiting().await, [(id(6), vec![1, 2])]);
 }
 
-/// P4: an attempt that is under way past the order's end is named until it is known how it ended.
-pub(crate) async fn attempts_under_way_are_named_after_the_orders_end(case: Ledger) {
+/// P4: an attempt that is under way past the order's end is given to one who asks after it, and again to the next when his
+/// lease is over, until it is known how it ended.
+pub(crate) async fn attempts_under_way_are_given_out_after_the_orders_end(case: Ledger) {
+    let claimed = async |limit| {
+        let open = case.store.claim_attempts(limit, TICK).await.unwrap();
+        open.into_iter().map(|attempt| attempt.reference.as_str().to_owned()).collect::<Vec<_>>()
+    };
     case.order(1, "ann", &[1]).await;
     case.settle(&under_way(1, "pay-1"), 1).await;
     case.settle(&under_way(1, "pay-2"), 1).await;
     case.order(2, "bob", &[2]).await;
-    assert_eq!(case.store.open_attempts(10).await.unwrap(), []);
+    assert_eq!(claimed(10).await, Vec::<String>::new());
     case.advance(TTL);
-    let mut open = case.store.open_attempts(10).await.unwrap();
+    let mut open = case.store.claim_attempts(10, TICK).await.unwrap();
     open.sort_by(|a, b| a.reference.cmp(&b.reference));
     let order = case.get(1).await;
     let attempt = |payment| Attempt { order: order.clone(), reference: sample::reference(payment) };
     assert_eq!(open, [attempt("pay-1"), attempt("pay-2")]);
-    assert_eq!(case.store.open_attempts(1).await.unwrap().len(), 1);
+    assert_eq!(claimed(10).await, Vec::<String>::new(), "they are at somebody else's");
+    case.advance(TICK);
+    assert_eq!(claimed(1).await.len(), 1);
     done(case.expire(1).await);
     case.settle(&failed(1, "pay-1"), 1).await;
-    let open = case.store.open_attempts(10).await.unwrap();
-    assert_eq!(open.iter().map(|attempt| attempt.reference.as_str()).collect::<Vec<_>>(), ["pay-2"]);
+    case.advance(TICK);
+    assert_eq!(claimed(10).await, ["pay-2"]);
     case.settle(&succeeded(1, "pay-2"), 1).await;
-    assert_eq!(case.store.open_attempts(10).await.unwrap(), []);
+    case.advance(TICK);
+    assert_eq!(claimed(10).await, Vec::<String>::new());
     assert!(case.state(1).await.is_confirmed());
+}
+
+/// P4: attempts that never end keep none of the others from being asked after.
+pub(crate) async fn every_attempt_has_its_turn(case: Ledger) {
+    for n in 1..=6 {
+        case.order(n, "ann", &[n]).await;
+        case.settle(&under_way(n, &format!("pay-{n}")), n).await;
+    }
+    case.advance(TTL);
+    let mut asked = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let claimed = case.store.claim_attempts(2, TICK).await.unwrap();
+        asked.extend(claimed.into_iter().map(|attempt| attempt.reference));
+        case.advance(TICK);
+    }
+    assert_eq!(asked.len(), 6, "{asked:?}");
 }
 
 /// P10: the shows that were sold or cancelled lately are named, latest first, so that a hold store can be mended.

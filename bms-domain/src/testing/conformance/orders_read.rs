@@ -4,7 +4,7 @@ use super::order_kit::{Ledger, TICK, TTL, done, hold, id, succeeded, the_show, w
 use crate::id::{Caller, OrderId};
 use crate::money::Money;
 use crate::order::{Order, OrderState};
-use crate::payment::RefundReason;
+use crate::payment::{RefundDue, RefundReason};
 use crate::store::{NewOrder, OrderChange};
 use crate::testing::sample;
 
@@ -119,15 +119,18 @@ pub(crate) async fn refunds_come_by_order(case: Ledger) {
         done(case.cancel(n).await);
     }
     case.settle(&succeeded(9, "pay-9"), 9).await;
-    let page = async |after, limit| {
-        let due = case.store.refunds_due(after, limit).await.unwrap();
-        due.into_iter().map(|refund| refund.order).collect::<Vec<_>>()
+    case.settle(&succeeded(9, "pay-10"), 10).await;
+    let page = async |after: Option<(u32, &str)>, limit| {
+        let after = after.map(|(order, payment)| (id(order), sample::reference(payment)));
+        case.store.refunds_due(after.as_ref(), limit).await.unwrap()
     };
-    assert_eq!(page(None, 10).await, [id(1), id(2), id(3), id(9)]);
-    assert_eq!(page(None, 2).await, [id(1), id(2)]);
-    assert_eq!(page(Some(id(2)), 2).await, [id(3), id(9)]);
-    assert_eq!(page(Some(id(9)), 2).await, []);
-    let due = case.store.refunds_due(Some(id(3)), 1).await.unwrap();
+    let orders = |due: Vec<RefundDue>| due.into_iter().map(|refund| refund.order).collect::<Vec<_>>();
+    assert_eq!(orders(page(None, 10).await), [id(1), id(2), id(3), id(9), id(9)]);
+    assert_eq!(orders(page(None, 2).await), [id(1), id(2)]);
+    assert_eq!(orders(page(Some((2, "pay-2")), 2).await), [id(3), id(9)]);
+    assert_eq!(orders(page(Some((9, "pay-10")), 2).await), [id(9)], "a second one of the same order");
+    assert_eq!(orders(page(Some((9, "pay-9")), 2).await), []);
+    let due = page(Some((3, "pay-3")), 1).await;
     let amount: Money = due[0].amount;
     assert_eq!((amount, due[0].reason), (sample::euro(super::order_kit::PRICE), RefundReason::UnknownOrder));
 }

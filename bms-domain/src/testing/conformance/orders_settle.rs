@@ -345,3 +345,14 @@ pub(crate) async fn a_payment_counts_for_one_order(case: Ledger) {
     let own_key = crate::payment::PaymentKey::within(id(3), &same.reference);
     assert_eq!(case.settle(&PaymentReport { key: own_key, ..same }, 4).await.settled, Settled::Confirmed);
 }
+
+/// P4: money that came before its order was known is given back, and is not counted when the order comes after all.
+pub(crate) async fn money_that_came_before_its_order_is_given_back_only(case: Ledger) {
+    let due = Settled::RefundDue(RefundReason::UnknownOrder);
+    assert_eq!(case.settle(&succeeded(1, "pay-1"), 1).await.settled, due);
+    assert!(case.order(1, "ann", &[1]).await.refund_due);
+    assert_eq!(case.settle(&succeeded(1, "pay-1"), 1).await.settled, due);
+    assert!(case.state(1).await.is_pending());
+    assert_eq!(case.store.refunds_due(None, 10).await.unwrap().len(), 1);
+    assert_eq!(case.settle(&succeeded(1, "pay-2"), 1).await.settled, Settled::Confirmed);
+}

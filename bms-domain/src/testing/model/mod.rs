@@ -105,6 +105,8 @@ pub struct HoldModel {
     pub sold: BTreeMap<SeatIndex, (u8, Number)>,
     /// The truth: every order that was confirmed and not cancelled.
     pub confirmed: BTreeMap<Number, (u8, BTreeSet<SeatIndex>)>,
+    /// The truth: every order that was cancelled. It is never confirmed again.
+    pub cancelled: BTreeSet<Number>,
     /// The truth: every order that waits for payment, and until when.
     pub waiting: BTreeMap<Number, (u8, BTreeSet<SeatIndex>, Timestamp)>,
 }
@@ -113,8 +115,15 @@ impl HoldModel {
     /// A store that nothing was done to.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        let (holds, sold) = (BTreeMap::new(), BTreeMap::new());
-        Self { now, primed: false, holds, sold, confirmed: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self {
+            now,
+            primed: false,
+            holds: BTreeMap::new(),
+            sold: BTreeMap::new(),
+            confirmed: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+        }
     }
 
     /// Lets time pass. What is past its end is over, at that end.
@@ -200,15 +209,16 @@ impl HoldModel {
         let now = self.now;
         let Some(hold) = self.holds.get_mut(&number).filter(|hold| hold.owner == user) else { return Answer::NotFound };
         match hold.standing {
-            Standing::Held { order: Some(_), .. } => Answer::Done,
-            Standing::Held { order: None, .. } => {
+            Standing::Held { until, order } => {
                 let end = now.plus(ORDER_TTL);
-                let until = hold.own_end.max(end.plus(GRACE));
+                let until = until.max(end.plus(GRACE));
                 if until > hold.placed_at.plus(LONGEST) {
                     return Answer::Refused;
                 }
-                hold.standing = Standing::Held { until, order: Some((number, end)) };
-                self.waiting.insert(number, (hold.owner, hold.seats.clone(), end));
+                hold.standing = Standing::Held { until, order: order.or(Some((number, end))) };
+                if order.is_none() {
+                    self.waiting.insert(number, (hold.owner, hold.seats.clone(), end));
+                }
                 Answer::Done
             }
             _ => Answer::Refused,
@@ -233,7 +243,9 @@ impl HoldModel {
     pub fn can_sell(&self, number: Number, seats: &BTreeSet<SeatIndex>) -> bool {
         let sold = |seat| self.confirmed.values().any(|(_, seats)| seats.contains(seat));
         let waited = |seat| self.waiting.iter().any(|(other, (_, seats, _))| *other != number && seats.contains(seat));
-        !self.confirmed.contains_key(&number) && !seats.iter().any(|seat| sold(seat) || waited(seat))
+        !self.confirmed.contains_key(&number)
+            && !self.cancelled.contains(&number)
+            && !seats.iter().any(|seat| sold(seat) || waited(seat))
     }
 
     /// The durable store confirmed order `number`.
@@ -257,6 +269,7 @@ impl HoldModel {
     /// The durable store cancelled order `number`.
     pub fn free(&mut self, number: Number) {
         self.confirmed.remove(&number);
+        self.cancelled.insert(number);
         self.sold.retain(|_, (_, order)| *order != number);
     }
 

@@ -1,0 +1,183 @@
+//! Two calls that meet halfway, and calls that come much later than the one they continue.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bms_domain::payment::PaymentStatus;
+use bms_domain::store::{LayoutPin, OrderStore};
+use bms_domain::testing::{Fault, Gate, sample};
+use futures::FutureExt as _;
+use futures::executor::block_on;
+
+use crate::rig::{HOUR, Rig, admin, show, user_of};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// P8, P2: a checkout that is cut off and resumed minutes later covers its order to the end.
+#[test]
+fn a_checkout_that_is_resumed_late_is_covered() {
+    block_on(async {
+        let rig = Rig::new().await;
+        rig.place("ann", &[1], 1).await.unwrap();
+        rig.clock.advance(9 * MINUTE);
+        rig.faults.at_every("orders.create", Fault::WaitBefore(Gate::new()));
+        assert!(rig.order("ann", 1).now_or_never().is_none());
+        rig.faults.heal();
+        rig.clock.advance(4 * MINUTE);
+        rig.order("ann", 1).await.unwrap();
+        rig.clock.advance(2 * MINUTE);
+        let pending = rig.order_of(1).await.unwrap().state.is_pending();
+        let bob = rig.place("bob", &[1], 2).await;
+        assert!(!(pending && bob.is_ok()));
+    });
+}
+
+/// P8: a call that fails leaves the link alone by which another call has made the order meanwhile.
+#[test]
+fn a_failed_call_does_not_uncover_the_order_of_another() {
+    block_on(async {
+        let rig = Rig::new().await;
+        rig.place("ann", &[1], 1).await.unwrap();
+        rig.faults.heal();
+        let gate = Gate::new();
+        rig.faults.at_nth("catalogue.show", 0, Fault::WaitBefore(gate.clone()));
+        rig.faults.at_nth("orders.create", 1, Fault::Unavailable);
+        let mut first = pin!(rig.order("ann", 1));
+        assert!(futures::poll!(first.as_mut()).is_pending());
+        rig.order("ann", 1).await.unwrap();
+        gate.open();
+        _ = first.await;
+        rig.faults.heal();
+        let pending = rig.order_of(1).await.unwrap().state.is_pending();
+        let released = rig.service.release_hold(&user_of("ann"), Rig::hold_id(1)).await;
+        assert!(!(pending && released.is_ok()));
+    });
+}
+
+/// P7, P8: claims that were read before an order ended bring its hold back to nobody's cost.
+#[test]
+fn old_news_of_a_pending_order_takes_nobodys_seats() {
+    block_on(async {
+        let rig = Rig::new().await;
+        let x = rig.ordered("ann", &[1], 1).await;
+        rig.faults.heal();
+        let gate = Gate::new();
+        rig.faults.at_nth("holds.restore", 0, Fault::WaitBefore(gate.clone()));
+        let s = show();
+        let mut rec = pin!(rig.service.reconcile(&s));
+        assert!(futures::poll!(rec.as_mut()).is_pending());
+        rig.service.give_up_order(&user_of("ann"), x.id).await.unwrap();
+        rig.service.release_hold(&user_of("ann"), Rig::hold_id(1)).await.unwrap();
+        rig.ordered("bob", &[1], 2).await;
+        gate.open();
+        rec.await.unwrap();
+        let ann = rig.service.hold(&user_of("ann"), Rig::hold_id(1)).await.unwrap().hold.state;
+        let bob = rig.service.hold(&user_of("bob"), Rig::hold_id(2)).await.unwrap().hold.state;
+        assert!(!ann.is_live() && bob.is_live());
+    });
+}
+
+/// P8: a sale that is told after its cancellation ends nobody's hold.
+#[test]
+fn old_news_of_a_sale_takes_nobodys_seats() {
+    block_on(async {
+        let rig = Rig::new().await;
+        let x = rig.ordered("ann", &[1], 1).await;
+        rig.bank.pays("pay-1", &x, PaymentStatus::Succeeded);
+        rig.faults.heal();
+        let gate = Gate::new();
+        rig.faults.at_nth("holds.mark_sold", 0, Fault::WaitBefore(gate.clone()));
+        let mut conf = pin!(rig.confirm("ann", x.id, "pay-1"));
+        assert!(futures::poll!(conf.as_mut()).is_pending());
+        rig.service.cancel_order(&admin(), x.id).await.unwrap();
+        rig.clock.advance(HOUR);
+        let y = rig.ordered("bob", &[1], 2).await;
+        gate.open();
+        conf.await.unwrap();
+        let bob = rig.service.hold(&user_of("bob"), Rig::hold_id(2)).await.unwrap().hold.state;
+        assert!(bob.is_live());
+        assert!(rig.service.order(&user_of("bob"), y.id).await.unwrap().state.is_pending());
+    });
+}
+
+/// P2: a cancellation that is told after the seat was sold again frees it not.
+#[test]
+fn old_news_of_a_cancellation_frees_no_sold_seat() {
+    block_on(async {
+        let rig = Rig::new().await;
+        let x = rig.bought("ann", &[1], 1).await;
+        rig.faults.heal();
+        let gate = Gate::new();
+        rig.faults.at_nth("holds.mark_free", 0, Fault::WaitBefore(gate.clone()));
+        let adm = admin();
+        let mut c = pin!(rig.service.cancel_order(&adm, x.id));
+        assert!(futures::poll!(c.as_mut()).is_pending());
+        rig.service.reconcile(&show()).await.unwrap();
+        rig.bought("ann", &[1], 2).await;
+        gate.open();
+        c.await.unwrap();
+        let bob = rig.place("bob", &[1], 3).await;
+        assert!(bob.is_err());
+    });
+}
+
+/// P4: refunds come in parts that leave none out, also several of one order.
+#[test]
+fn refunds_of_one_order_come_in_parts() {
+    block_on(async {
+        let rig = Rig::new().await;
+        let x = rig.ordered("ann", &[1], 1).await;
+        for payment in ["a", "b"] {
+            rig.bank.takes(payment, &x, sample::euro(1));
+            rig.confirm("ann", x.id, payment).await.unwrap_err();
+        }
+        let first = rig.service.refunds_due(&admin(), None, 1).await.unwrap().remove(0);
+        let after = (first.order, first.reference.clone());
+        let second = rig.service.refunds_due(&admin(), Some(&after), 1).await.unwrap().remove(0);
+        assert_ne!(first.reference, second.reference);
+    });
+}
+
+/// P13: the sweeper asks after payments though the hold store is down.
+#[test]
+fn a_sweep_asks_providers_without_the_hold_store() {
+    block_on(async {
+        let rig = Rig::new().await;
+        let x = rig.ordered("ann", &[1], 1).await;
+        rig.bank.pays("p", &x, PaymentStatus::Pending);
+        rig.confirm("ann", x.id, "p").await.unwrap();
+        rig.bank.pays("p", &x, PaymentStatus::Succeeded);
+        rig.clock.advance(HOUR);
+        rig.faults.at_every("holds.", Fault::Unavailable);
+        rig.service.sweep(10).await.unwrap_err();
+        assert!(rig.order_of(1).await.unwrap().state.is_confirmed());
+    });
+}
+
+/// P5: a cancellation that the hold store missed is mended by the next map, sweeper or not.
+#[test]
+fn a_map_mends_a_missed_cancellation() {
+    block_on(async {
+        let rig = Rig::new().await;
+        let x = rig.bought("ann", &[1], 1).await;
+        rig.faults.at_every("holds.mark_free", Fault::Unavailable);
+        rig.service.cancel_order(&admin(), x.id).await.unwrap();
+        rig.faults.heal();
+        rig.clock.advance(2 * HOUR);
+        assert!(rig.place("bob", &[1], 3).await.is_err());
+        assert_eq!(rig.map().await.unavailable.count(), 0);
+        rig.place("bob", &[1], 4).await.unwrap();
+    });
+}
+
+/// P3: a change of plan that was decided and not carried out hinders no order.
+#[test]
+fn a_plan_that_came_to_nothing_hinders_no_order() {
+    block_on(async {
+        let rig = Rig::new().await;
+        // What an import does before its write, which then fails.
+        assert_eq!(rig.orders.pin_layout(&show(), sample::layout_id("other")).await.unwrap(), LayoutPin::Pinned);
+        rig.place("ann", &[1], 1).await.unwrap();
+        rig.order("ann", 1).await.unwrap();
+    });
+}
