@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -40,7 +40,7 @@ struct Kept {
 
 /// Runs a POST with an `Idempotency-Key` once, and repeats its first answer.
 ///
-/// The whole of it runs in a task of its own: a client that goes away leaves no key half-run.
+/// It runs in a task of its own: a client that goes away leaves no key half-run.
 pub(crate) async fn run_once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
@@ -53,8 +53,14 @@ pub(crate) async fn run_once(State(app): State<Arc<App>>, request: Request, next
             return Problem::malformed("an Idempotency-Key is one header of 1 to 255 visible ASCII characters").into_response();
         }
     };
+    let (parts, body) = request.into_parts();
+    // Read out here, where the deadline ends it and a client that stalls: what runs on alone waits for no client.
+    let body = match read_body(body, app.body_limit).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
     let tasks = app.shutdown.running().clone();
-    let task = tasks.spawn(run(app, key, request, next).in_current_span());
+    let task = tasks.spawn(run(app, key, parts, body, next).in_current_span());
     match task.await {
         Ok(response) => response,
         Err(_) => {
@@ -70,12 +76,7 @@ fn key(headers: &HeaderMap) -> Option<&str> {
     if given.next().is_some() { None } else { first.to_str().ok() }
 }
 
-async fn run(app: Arc<App>, key: IdempotencyKey, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let body = match read_body(body, app.body_limit).await {
-        Ok(body) => body,
-        Err(problem) => return problem.into_response(),
-    };
+async fn run(app: Arc<App>, key: IdempotencyKey, mut parts: Parts, body: Bytes, next: Next) -> Response {
     match app.service.begin_request(&key, fingerprint(&parts, &body)).await {
         Ok(Begun::Run { seed }) => {
             parts.extensions.insert(Seed(seed));

@@ -132,7 +132,7 @@ impl Problem {
 
     fn violations(violations: &[Violation]) -> Self {
         let errors: Vec<Value> = violations.iter().map(|it| json!({"pointer": it.pointer, "detail": it.detail})).collect();
-        Self::new(Code::Validation, "some values break a rule; all that do are named").with("errors", errors)
+        Self::new(Code::Validation, "the request breaks a rule").with("errors", errors)
     }
 
     /// Seats that the show does not have, as they were named in the request.

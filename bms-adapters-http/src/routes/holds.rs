@@ -50,8 +50,10 @@ async fn place_all(
     let show = ShowId::parse(&request.show_id).map_err(|_| Problem::not_found())?;
     let no_names: Vec<&String> = request.seat_ids.iter().filter(|seat| SeatId::parse(seat).is_err()).collect();
     if !no_names.is_empty() {
-        app.service.listing(&show).await?;
-        return Err(Problem::unknown_seats(no_names));
+        // What is no seat's name is unknown in every layout; those that this layout lacks are named beside.
+        let listing = app.service.listing(&show).await?;
+        let is_unknown = |seat: &&String| SeatId::parse(seat).map_or(true, |seat| listing.layout().index_of(&seat).is_none());
+        return Err(Problem::unknown_seats(request.seat_ids.iter().filter(is_unknown)));
     }
     let seats: Vec<SeatId> = request.seat_ids.iter().filter_map(|seat| SeatId::parse(seat).ok()).collect();
     let seed = seed.map_or_else(|| app.service.new_seed(), |Extension(Seed(seed))| seed);
