@@ -62,7 +62,7 @@ async fn token(State(secret): State<Arc<SecretString>>, body: Bytes) -> Response
     };
     let expires_at = SystemClock.now().plus(TOKEN_TTL);
     match mint_hs256(&secret, &user_id, admin, expires_at) {
-        Ok(token) => Json(TokenAnswer { token, expires_at }).into_response(),
+        Ok(token) => ([(header::CACHE_CONTROL, "no-store")], Json(TokenAnswer { token, expires_at })).into_response(),
         Err(_) => malformed(),
     }
 }

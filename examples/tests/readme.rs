@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::Command;
 
 use support::Server;
@@ -30,4 +31,18 @@ fn the_walk_through_ends_with_a_ticket_and_a_sold_seat() {
 #[test]
 fn the_quick_start_is_the_example() {
     assert!(include_str!("../../README.md").contains(include_str!("../embed.rs").trim_end()));
+}
+
+/// Whatever a page refers to inside the project is there.
+#[test]
+fn every_link_inside_the_project_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/catalogue-format.md"] {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            if !target.is_empty() && !target.contains("://") {
+                assert!(root.join(page).parent().unwrap().join(target).exists(), "{page} refers to {target}");
+            }
+        }
+    }
 }

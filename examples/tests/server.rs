@@ -116,6 +116,16 @@ fn an_import_with_one_bad_entry_names_it_and_loads_nothing() {
     assert!(ask(&server, "GET /movies HTTP/1.1").contains(r#""movies":[]"#));
 }
 
+#[test]
+fn a_log_that_nobody_reads_ends_nothing() {
+    let mut server = Server::start_with_broken_log();
+    assert!(ask(&server, "GET /healthz HTTP/1.1").starts_with("HTTP/1.1 200"));
+    assert!(token(&server, r#"{"userId": "alice"}"#).starts_with("HTTP/1.1 200"));
+    let pid = server.process().id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(server.process().wait().unwrap().success());
+}
+
 /// A request that is running when the server is told to go down is finished, a new one is refused, and the server ends by
 /// itself. Nothing here waits for time to pass: the end of a live seat map tells that going down has begun.
 #[test]

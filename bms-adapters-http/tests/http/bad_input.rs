@@ -54,6 +54,14 @@ async fn strange_ids_in_paths_are_not_found() {
 }
 
 #[tokio::test]
+async fn every_seat_that_the_show_lacks_is_named() {
+    let cinema = cinema().await;
+    let problem = cinema.hold("alice", &["A1", "A:1", "ZZ9"]).await.is_problem(422, "unknown-seats");
+    assert_eq!(problem["seatIds"], json!(["A:1", "ZZ9"]));
+    nothing_changed(&cinema).await;
+}
+
+#[tokio::test]
 async fn strange_ids_in_bodies_are_refused() {
     let cinema = cinema().await;
     for id in strange_ids() {

@@ -3,13 +3,15 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use bms_domain::catalogue::CatalogueDocument;
+use bms_domain::error::Error;
 use bms_domain::payment::PaymentStatus;
 use bms_domain::store::{LayoutPin, OrderStore};
 use bms_domain::testing::{Fault, Gate, sample};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
-use crate::rig::{HOUR, Rig, admin, show, user_of};
+use crate::rig::{HOUR, Rig, admin, names, show, user_of};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -179,5 +181,32 @@ fn a_plan_that_came_to_nothing_hinders_no_order() {
         assert_eq!(rig.orders.pin_layout(&show(), sample::layout_id("other")).await.unwrap(), LayoutPin::Pinned);
         rig.place("ann", &[1], 1).await.unwrap();
         rig.order("ann", 1).await.unwrap();
+    });
+}
+
+/// P3: a hold that was placed by another seat plan keeps the names of its seats, and is not ordered by the new plan.
+#[test]
+fn a_hold_is_read_by_its_own_plan() {
+    const NEW_PLAN: &str = r#"{
+        "theatres": [{"theatreId": "odeon", "name": "Odeon", "city": "Madrid", "timeZone": "Europe/Madrid", "screens": [
+            {"screen": "one", "name": "One", "layout": {"layoutId": "hall-2", "name": "Hall",
+             "categories": [{"category": "stalls", "name": "Stalls"}],
+             "sections": [{"sectionId": "s", "name": "S", "rows": [
+                {"rowId": "S", "numbers": "10-29", "category": "stalls", "line": {"x": 0, "y": 0}}]}]}}]}],
+        "shows": [{"showId": "gala", "movieId": "film", "theatreId": "odeon", "screen": "one",
+            "startTime": "2030-02-01T19:30:00Z", "prices": [{"category": "stalls", "amount": 1250, "currency": "EUR"}]}]
+    }"#;
+    block_on(async {
+        let rig = Rig::new().await;
+        rig.place("ann", &[1, 2], 1).await.unwrap();
+        rig.service.import(&admin(), &CatalogueDocument::parse(NEW_PLAN).unwrap()).await.unwrap();
+        let held = rig.service.hold(&user_of("ann"), Rig::hold_id(1)).await.unwrap();
+        assert!(held.seats().ids().eq(names(&[1, 2])));
+        assert!(matches!(rig.order("ann", 1).await, Err(Error::HoldExpired(_))));
+        assert_eq!(rig.order_of(1).await, None);
+        let again = rig.place("ann", &[11, 12], 2).await.unwrap();
+        assert!(again.seats().ids().eq(names(&[11, 12])));
+        let order = rig.order("ann", 2).await.unwrap();
+        assert!(order.seats.ids().eq(names(&[11, 12])));
     });
 }

@@ -14,13 +14,21 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on a free port and waits for its greeting.
     pub(crate) fn start(options: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_bms-server"))
-            .args(["--listen", "127.0.0.1:0"])
-            .args(options)
-            .env("RUST_LOG", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("cargo builds bms-server for this test");
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_bms-server")).args(options).env("RUST_LOG", "warn"))
+    }
+
+    /// Starts a server whose log nobody reads: writing to it fails.
+    #[allow(dead_code, reason = "not every test file breaks the log")]
+    pub(crate) fn start_with_broken_log() -> Self {
+        let mut server =
+            Self::spawn(Command::new(env!("CARGO_BIN_EXE_bms-server")).env("RUST_LOG", "info").stderr(Stdio::piped()));
+        drop(server.process.stderr.take());
+        server
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let command = command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("cargo builds bms-server for this test");
         let greeting = BufReader::new(process.stdout.take().expect("its output is piped")).lines().next();
         let greeting = greeting.expect("the server ended without a greeting").expect("its output is text");
         let url = greeting.rsplit(' ').next().expect("the greeting ends with the address").to_owned();
