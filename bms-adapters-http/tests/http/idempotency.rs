@@ -1,8 +1,12 @@
 //! The first answer again.
 
+use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
+use futures::{StreamExt as _, stream};
 use serde_json::json;
 use tower::ServiceExt as _;
 
@@ -157,4 +161,18 @@ async fn an_order_under_a_key_is_made_once() {
     let first = cinema.ask(order("alice", &hold).key("o")).await;
     let again = cinema.ask(order("alice", &hold).key("o")).await;
     assert_eq!((first.is(201).bytes.clone(), 201), (again.bytes.clone(), again.status.as_u16()));
+}
+
+/// A client that stalls in the middle of a body has its answer by the deadline, runs nothing, and leaves its key free.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_takes_no_key() {
+    let cinema = cinema().await;
+    let ask = Ask::post("/api/v1/holds", json!({"showId": "tonight", "seatIds": ["A1"]})).by("alice").key("k");
+    let (head, _) = ask.request().into_parts();
+    let stalled = Body::from_stream(stream::once(async { Ok::<_, Infallible>("{") }).chain(stream::pending()));
+    let answer = cinema.router.clone().oneshot(Request::from_parts(head, stalled)).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    cinema.ask(ask).await.is(201);
+    cinema.shutdown.begin();
+    tokio::time::timeout(Duration::from_secs(1), cinema.shutdown.drained()).await.expect("nothing runs on for the client");
 }
