@@ -227,7 +227,7 @@ pub trait HoldStore: Send + Sync + 'static {
     async fn place(&self, request: &PlaceHold) -> Result<Placed, StoreError>;
 
     /// The holds of these ids, in their order, whatever their state; one round trip a node. A hold that ended is kept
-    /// for an hour, unless thousands of its show end meanwhile, so that its owner is told how it ended.
+    /// for an hour, unless a thousand more of its show end meanwhile, so that its owner is told how it ended.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.

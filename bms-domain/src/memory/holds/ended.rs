@@ -15,8 +15,8 @@ use crate::time::Timestamp;
 /// How long a hold is kept after its end.
 const KEPT_FOR: Duration = Duration::from_hours(1);
 
-/// How many ended holds a show keeps at least; a large show keeps four a seat.
-const KEPT_AT_LEAST: usize = 4_096;
+/// How many ended holds a show keeps at least; a larger show keeps one a seat. Few enough to stay in a core's own cache.
+const KEPT_AT_LEAST: usize = 1_024;
 
 pub(super) struct EndedHold {
     pub(super) id: HoldId,
@@ -67,7 +67,7 @@ impl EndedHolds {
     }
 
     pub(super) fn push(&mut self, hold: EndedHold, now: Timestamp, seats: u32) {
-        let most = KEPT_AT_LEAST.max(4 * seats as usize);
+        let most = KEPT_AT_LEAST.max(seats as usize);
         while self.queue.len() >= most {
             self.pop();
         }
