@@ -124,6 +124,10 @@ include-operation-id = "watchSeatMap"
 checks.response_schema_conformance.enabled = false
 TOML
 
+# The document itself, against the specification of OpenAPI 3.1.
+ask GET /api/v1/openapi.json >"$work/openapi.json" || give_up "bms-server gave no OpenAPI document."
+"$venv/bin/openapi-spec-validator" --schema 3.1 "$work/openapi.json" || give_up "The OpenAPI document is not valid (above)."
+
 # In a folder of its own, for what the fuzzer leaves behind.
 status=0
 (
