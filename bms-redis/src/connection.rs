@@ -1,0 +1,151 @@
+//! The connection that the stores share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bms_domain::store::StoreError;
+use redis::Value;
+use tokio::time::Instant;
+
+use crate::config::{RedisConfig, Target};
+use crate::dial::Endpoint;
+use crate::error::{Error, STORE};
+use crate::facts::{Facts, Warning};
+use crate::link::{self, Order};
+use crate::node::{Failure, Node};
+use crate::script::{Call, Script};
+
+/// A connection to Redis: one server, the primary that sentinels name, or a cluster. Cheap to clone; the stores made of it
+/// share it. It must be made and used within one tokio runtime; its background tasks end with the last clone.
+///
+/// Calls end by their deadline ([`RedisConfig::deadline`], P11). While there is no connection they fail at once (P13), and
+/// a background task makes a new one, in pauses of up to a second.
+///
+/// A call that changes something and whose answer is lost ends as [`StoreError::OutcomeUnknown`]. Nothing is sent twice,
+/// unless the server has said that it did not carry it out.
+#[derive(Clone)]
+pub struct Redis {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: Node,
+    server: Arc<str>,
+    prefix: Arc<str>,
+    deadline: Duration,
+    warnings: Vec<Warning>,
+}
+
+/// What a call does, which decides what a lost answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing is changed: without an answer, nothing has happened.
+    Reads,
+    /// Something may be changed: without an answer, it is not known whether it was.
+    Writes,
+}
+
+impl Redis {
+    /// Connects, and looks at the server (P14): what is unsafe is logged, kept in [`warnings`](Self::warnings), and refused
+    /// if the configuration is [`strict`](RedisConfig::strict).
+    ///
+    /// # Errors
+    ///
+    /// Every kind of [`Error`], by what is wrong.
+    pub async fn connect(config: RedisConfig) -> Result<Self, Error> {
+        let node = match &config.target {
+            Target::Single(info) => {
+                let endpoint = Endpoint::new(info, config.ca_certificate.clone(), config.deadline);
+                Node::connect(endpoint, Arc::new(|_| {})).await?
+            }
+            Target::Sentinel { .. } | Target::Cluster(_) => {
+                return Err(Error::Config { reason: "only one server can be connected to so far" });
+            }
+        };
+        let warnings = look(&node, &config).await?;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let inner = Inner { node, server: config.server(), prefix: config.prefix, deadline: config.deadline, warnings };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What was found unsafe when connecting (P14).
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.inner.warnings
+    }
+
+    /// What every key and channel starts with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.inner.prefix
+    }
+
+    /// Calls a script once.
+    pub(crate) async fn run(&self, script: &Script, call: Call, effect: Effect) -> Result<Value, StoreError> {
+        let outcome = link::run(&self.inner.node, Order::Script(script, &call), self.by()).await;
+        outcome.map_err(|failure| store_error(failure, effect))
+    }
+
+    /// Calls a script once for each of `calls`, all at once, and answers in their order. All have been tried when one fails.
+    pub(crate) async fn run_all(&self, script: &Script, calls: Vec<Call>, effect: Effect) -> Result<Vec<Value>, StoreError> {
+        let outcome = link::run_all(&self.inner.node, script, &calls, self.by()).await;
+        outcome.map_err(|failure| store_error(failure, effect))
+    }
+
+    /// Asks for a sign of life; for a health check of the host.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] if there is none, with an [`Error`] as its source.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let outcome = link::run(&self.inner.node, Order::Plain(&redis::cmd("PING"), b""), self.by()).await;
+        outcome.map(|_| ()).map_err(|failure| store_error(failure, Effect::Reads))
+    }
+
+    fn by(&self) -> Instant {
+        Instant::now() + self.inner.deadline
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("server", &self.inner.server).field("prefix", &self.inner.prefix).finish_non_exhaustive()
+    }
+}
+
+/// What a failure means to a store.
+fn store_error(failure: Failure, effect: Effect) -> StoreError {
+    match (failure, effect) {
+        (Failure::Refused(error), _) | (Failure::Lost(error), Effect::Reads) => error.unavailable(),
+        (Failure::Lost(error), Effect::Writes) => error.outcome_unknown(),
+        (Failure::Broken(detail), _) => StoreError::Broken { store: STORE, detail },
+    }
+}
+
+/// Whether a server is fit to keep holds.
+async fn look(node: &Node, config: &RedisConfig) -> Result<Vec<Warning>, Error> {
+    let by = Instant::now() + config.deadline;
+    let server = node.server().unwrap_or_else(|| config.server());
+    let ask = async |command: &redis::Cmd| link::run(node, Order::Plain(command, b""), by).await;
+    let info = ask(&redis::cmd("INFO")).await.map_err(|failure| connecting(failure, &server))?;
+    let facts = Facts::read(&info).ok_or_else(|| Error::NotRedis { server: Arc::clone(&server), source: None })?;
+    if let Some(policy) = facts.eviction_policy().filter(|_| config.strict) {
+        return Err(Error::Evicting { server, policy: policy.to_owned() });
+    }
+    // Many a user may not read the configuration, and many a service does not show it: then this is left open.
+    let save = ask(redis::cmd("CONFIG").arg("GET").arg("save")).await.ok();
+    let save = save.and_then(|answer| redis::from_redis_value::<std::collections::HashMap<String, String>>(answer).ok());
+    Ok(facts.warnings(&server, save.as_ref().and_then(|save| save.get("save")).map(String::as_str)))
+}
+
+fn connecting(failure: Failure, server: &Arc<str>) -> Error {
+    match failure {
+        Failure::Refused(error) | Failure::Lost(error) => error,
+        Failure::Broken(_) => Error::NotRedis { server: Arc::clone(server), source: None },
+    }
+}
+
+#[cfg(test)]
+mod tests;

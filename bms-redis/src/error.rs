@@ -1,0 +1,264 @@
+//! What can go wrong between this program and Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bms_domain::store::StoreError;
+use redis::{ErrorKind, RedisError};
+
+/// What the client library or the operating system said.
+pub(crate) type Cause = Arc<dyn std::error::Error + Send + Sync + 'static>;
+
+/// The name of this store in a [`StoreError`].
+pub(crate) const STORE: &str = "redis";
+
+/// What went wrong between this program and Redis, and what to do about it.
+///
+/// A server is named by its scheme, host and port. No user name, no password and no URL as it was given is part of any
+/// text. It is also what stands as the source in a [`StoreError`] of this crate.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration makes no sense.
+    #[error("the configuration of Redis is wrong: {reason}")]
+    Config {
+        /// What is wrong, and how it should be.
+        reason: &'static str,
+    },
+    /// No connection could be made.
+    #[error(
+        "{server} cannot be reached; check host and port, and that the server runs and the network lets this program through"
+    )]
+    Unreachable {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What the operating system said.
+        #[source]
+        source: Cause,
+    },
+    /// The server did not answer within the deadline.
+    #[error("{server} did not answer within {within:?}; it is stalled, overloaded or cut off")]
+    NoAnswer {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The connection broke while an answer was awaited.
+    #[error("the connection to {server} was lost; a new one is being made")]
+    Lost {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What the client library said.
+        #[source]
+        source: Cause,
+    },
+    /// TLS could not be agreed on.
+    #[error(
+        "TLS with {server} failed; check that the port speaks TLS, that its certificate is for this host, and that its CA is trusted here"
+    )]
+    Tls {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What was wrong.
+        #[source]
+        source: Cause,
+    },
+    /// The user or the password is wrong or missing.
+    #[error(
+        "{server} does not accept the user and password, or wants them and got none; put them into the URL, percent-encoded: redis://user:password@host:port"
+    )]
+    Unauthenticated {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What the server said.
+        #[source]
+        source: Cause,
+    },
+    /// The user may not do what is needed.
+    #[error(
+        "{server} does not let this user do what is needed; its ACL must allow the commands and the keys and channels of the prefix that the documentation lists"
+    )]
+    NotPermitted {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What the server said.
+        #[source]
+        source: Cause,
+    },
+    /// What answers does not speak Redis' protocol.
+    #[error("{server} answers, but not as Redis does; check the port, and whether it wants TLS (rediss://)")]
+    NotRedis {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What the client library said.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The server is older than 7.0.
+    #[error("{server} is version {version}; 7.0 or later is needed")]
+    TooOld {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What it is; `before 6.0` where it does not say.
+        version: String,
+    },
+    /// The server is a replica, and refuses writes.
+    #[error(
+        "{server} is a replica and cannot keep holds; connect to its primary, or through Sentinel: redis+sentinel://host:port/service"
+    )]
+    Replica {
+        /// Scheme, host and port.
+        server: Arc<str>,
+    },
+    /// A node of a cluster was contacted as if it stood alone.
+    #[error("{server} is a node of a cluster; use redis+cluster://host:port")]
+    Cluster {
+        /// Scheme, host and port.
+        server: Arc<str>,
+    },
+    /// A server that is not part of a cluster was contacted as if it were.
+    #[error("{server} is not a node of a cluster; use redis://host:port")]
+    NotCluster {
+        /// Scheme, host and port.
+        server: Arc<str>,
+    },
+    /// A sentinel was contacted as if it were a server that keeps data.
+    #[error("{server} is a sentinel; use redis+sentinel://host:port/service")]
+    Sentinel {
+        /// Scheme, host and port.
+        server: Arc<str>,
+    },
+    /// No sentinel knows of a primary for this service.
+    #[error(
+        "none of the sentinels {server} names a primary for the service {service:?}; check its name and that a quorum of sentinels runs"
+    )]
+    NoPrimary {
+        /// The sentinels: scheme, hosts and ports.
+        server: Arc<str>,
+        /// The service that was asked for.
+        service: Arc<str>,
+        /// What was wrong with the last one that was asked, where it was not its answer.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The server may throw holds away when its memory is full, and [`strict`](crate::RedisConfig::strict) is on.
+    #[error("{server} evicts keys (maxmemory-policy {policy}), and with them holds; set maxmemory-policy noeviction")]
+    Evicting {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// Its `maxmemory-policy`.
+        policy: String,
+    },
+    /// The server's memory is full, and it evicts nothing.
+    #[error("{server} is full: it has reached its maxmemory; raise it, or remove what else is kept there")]
+    Full {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What the server said.
+        #[source]
+        source: Cause,
+    },
+    /// The server refuses for now, and has changed nothing: it loads its data, is busy with a script, cannot persist, has
+    /// too few replicas, or its cluster is being repaired.
+    #[error("{server} refuses for now ({code}); it has changed nothing, and trying again is safe")]
+    Refused {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// Redis' own word for it, such as `LOADING`, `BUSY`, `MISCONF`, `NOREPLICAS`, `CLUSTERDOWN`.
+        code: String,
+        /// What the server said.
+        #[source]
+        source: Cause,
+    },
+}
+
+impl Error {
+    /// Why connecting to a server failed. Whatever is quoted has `password` taken out: an old Redis repeats the arguments
+    /// of a command that it does not know, and HELLO carries the password.
+    pub(crate) fn connecting(server: &Arc<str>, tls: bool, error: &RedisError, within: Duration, password: Option<&str>) -> Self {
+        let server = Arc::clone(server);
+        let source = quote(error, password);
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => return Self::Unauthenticated { server, source },
+            ErrorKind::RESP3NotSupported => return Self::TooOld { server, version: "before 6.0".into() },
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => return Self::NotRedis { server, source: Some(source) },
+            _ => {}
+        }
+        if let Some(code) = error.code() {
+            return Self::answered(&server, code, source.clone()).unwrap_or(Self::Refused { server, code: code.into(), source });
+        }
+        if error.is_timeout() {
+            return Self::NoAnswer { server, within };
+        }
+        match io_kind(error) {
+            Some(std::io::ErrorKind::InvalidData) if tls => Self::Tls { server, source },
+            // The peer hung up in the middle of the handshake.
+            Some(std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
+                if tls =>
+            {
+                Self::Tls { server, source }
+            }
+            // Connected, and then closed without an answer.
+            Some(std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::InvalidData) => {
+                Self::NotRedis { server, source: Some(source) }
+            }
+            _ => Self::Unreachable { server, source },
+        }
+    }
+
+    /// What a definite refusal means; `None` for an error of the script itself.
+    pub(crate) fn answered(server: &Arc<str>, code: &str, source: Cause) -> Option<Self> {
+        let server = Arc::clone(server);
+        match code {
+            "OOM" => Some(Self::Full { server, source }),
+            "NOAUTH" | "WRONGPASS" => Some(Self::Unauthenticated { server, source }),
+            "NOPERM" => Some(Self::NotPermitted { server, source }),
+            "READONLY" => Some(Self::Replica { server }),
+            "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MISCONF" | "NOREPLICAS" | "MOVED" | "ASK"
+            | "UNKILLABLE" => Some(Self::Refused { server, code: code.into(), source }),
+            _ => None,
+        }
+    }
+
+    /// Nothing was changed.
+    pub(crate) fn unavailable(self) -> StoreError {
+        StoreError::Unavailable { store: STORE, source: Some(Box::new(self)) }
+    }
+
+    /// Something may have been changed.
+    pub(crate) fn outcome_unknown(self) -> StoreError {
+        StoreError::OutcomeUnknown { store: STORE, source: Some(Box::new(self)) }
+    }
+}
+
+/// The kind of the I/O error below, where there is one.
+fn io_kind(error: &RedisError) -> Option<std::io::ErrorKind> {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(error.kind());
+        }
+        // redis keeps the I/O error in an `Arc`, which is an error of its own.
+        if let Some(error) = error.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()
+            && let Some(error) = error.downcast_ref::<std::io::Error>()
+        {
+            return Some(error.kind());
+        }
+        source = error.source();
+    }
+    None
+}
+
+/// What an error said, without the password.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Quoted(String);
+
+fn quote(error: &RedisError, password: Option<&str>) -> Cause {
+    let mut text = error.to_string();
+    if let Some(password) = password.filter(|password| !password.is_empty()) {
+        text = text.replace(password, "***");
+    }
+    Arc::new(Quoted(text))
+}

@@ -1,0 +1,296 @@
+//! One supervised connection.
+//!
+//! While it stands, calls go out on it as they come. When it breaks, or has not answered anybody for the whole time of a
+//! call, one background task replaces it; calls meanwhile fail at once, because waiting for a server that is gone only
+//! makes those wait who could be told.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::error::Error;
+
+/// The pause before the second attempt to connect; it doubles up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It was not sent, or the server refused it: nothing was changed.
+    Refused(Error),
+    /// It was sent, and there is no answer: it may have been carried out.
+    Lost(Error),
+    /// The server could not make sense of it.
+    Broken(String),
+}
+
+/// A connection that was just made, and the server that it leads to.
+pub(crate) struct Dialled {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) server: Arc<str>,
+}
+
+/// How a connection is made, again and again.
+pub(crate) trait Dial: Send + 'static {
+    /// Makes one, within a time of its own.
+    fn dial(&mut self, pushed: impl Fn(PushInfo) + Send + Sync + 'static) -> impl Future<Output = Result<Dialled, Error>> + Send;
+
+    /// Returns when the connection should be replaced though nothing is wrong with it, and says why.
+    fn moved(&mut self) -> impl Future<Output = Error> + Send {
+        std::future::pending()
+    }
+}
+
+/// What happens to a node's connection, for those who listen.
+pub(crate) enum Event {
+    /// Something arrived unasked.
+    Pushed(PushInfo),
+    /// The connection is gone, and all that was subscribed on it.
+    Lost,
+    /// There is a connection again.
+    Restored,
+}
+
+pub(crate) type Listener = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// One supervised connection; cheap to clone. The task behind it ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Node {
+    shared: Arc<Shared>,
+    _supervisor: Arc<Supervisor>,
+}
+
+/// Ends the background task.
+struct Supervisor(AbortHandle);
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Shared {
+    current: ArcSwapOption<Live>,
+    /// Why there is no connection, when there is none.
+    down: Mutex<Error>,
+    restored: Notify,
+    trouble: mpsc::UnboundedSender<Trouble>,
+}
+
+/// A connection that has to be replaced.
+struct Trouble {
+    generation: u64,
+    /// `None` if it ended by itself.
+    why: Option<Error>,
+}
+
+/// A connection that stands, as far as is known.
+struct Live {
+    generation: u64,
+    server: Arc<str>,
+    connection: MultiplexedConnection,
+    answers: AtomicU64,
+}
+
+impl Node {
+    /// Supervises the connection that `dial` makes; the first is awaited.
+    pub(crate) async fn connect(mut dial: impl Dial, listener: Listener) -> Result<Self, Error> {
+        let (trouble, troubles) = mpsc::unbounded_channel();
+        let live = make(&mut dial, 1, &trouble, &listener).await?;
+        let down = Error::Config { reason: "not connected yet" };
+        Ok(Self::supervise(dial, listener, Some(live), down, (trouble, troubles)))
+    }
+
+    /// Supervises the connection that `dial` makes, which is not awaited: calls fail with `down` until it is there.
+    pub(crate) fn start(dial: impl Dial, listener: Listener, down: Error) -> Self {
+        Self::supervise(dial, listener, None, down, mpsc::unbounded_channel())
+    }
+
+    fn supervise(
+        dial: impl Dial,
+        listener: Listener,
+        live: Option<Live>,
+        down: Error,
+        (trouble, troubles): (mpsc::UnboundedSender<Trouble>, mpsc::UnboundedReceiver<Trouble>),
+    ) -> Self {
+        let current = ArcSwapOption::from(live.map(Arc::new));
+        let shared = Arc::new(Shared { current, down: Mutex::new(down), restored: Notify::new(), trouble });
+        let task = tokio::spawn(supervise(Arc::clone(&shared), dial, listener, troubles));
+        Self { shared, _supervisor: Arc::new(Supervisor(task.abort_handle())) }
+    }
+
+    /// Whether there is a connection.
+    pub(crate) fn is_up(&self) -> bool {
+        self.shared.current.load().is_some()
+    }
+
+    /// Waits until there is a connection, or the deadline has come.
+    pub(crate) async fn ready(&self, deadline: Instant) {
+        let restored = self.shared.restored.notified();
+        tokio::pin!(restored);
+        restored.as_mut().enable();
+        if !self.is_up() {
+            let _ = tokio::time::timeout_at(deadline, restored).await;
+        }
+    }
+
+    /// The server that calls go to now, or went to last.
+    pub(crate) fn server(&self) -> Option<Arc<str>> {
+        self.shared.current.load().as_ref().map(|live| Arc::clone(&live.server))
+    }
+
+    /// Sends one command and awaits its answer. An error that the server answers is a value.
+    pub(crate) async fn send(&self, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+        let live = self.live()?;
+        let mut connection = live.connection.clone();
+        self.answer(&live, deadline, connection.send_packed_command(command)).await
+    }
+
+    /// Sends several commands in one piece, with nobody else's between them, and awaits their answers.
+    pub(crate) async fn send_all(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let live = self.live()?;
+        let mut connection = live.connection.clone();
+        self.answer(&live, deadline, connection.send_packed_commands(commands, 0, commands.len())).await
+    }
+
+    /// Has the connection replaced, because of what its server answered.
+    pub(crate) fn distrust(&self, why: Error) {
+        if let Some(live) = self.shared.current.load().as_ref() {
+            self.report(live.generation, why);
+        }
+    }
+
+    fn live(&self) -> Result<Arc<Live>, Failure> {
+        self.shared.current.load_full().ok_or_else(|| Failure::Refused(self.shared.down.lock().clone()))
+    }
+
+    async fn answer<T>(
+        &self,
+        live: &Live,
+        deadline: Instant,
+        answer: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, Failure> {
+        let (began, answers) = (Instant::now(), live.answers.load(Ordering::Relaxed));
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(value)) => {
+                live.answers.fetch_add(1, Ordering::Relaxed);
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                let error = Error::Lost { server: Arc::clone(&live.server), source: Arc::new(error) };
+                self.report(live.generation, error.clone());
+                Err(Failure::Lost(error))
+            }
+            Err(_) => {
+                let error = Error::NoAnswer { server: Arc::clone(&live.server), within: began.elapsed() };
+                // Where others were answered in the meantime, the server is only slow.
+                if live.answers.load(Ordering::Relaxed) == answers {
+                    self.report(live.generation, error.clone());
+                }
+                Err(Failure::Lost(error))
+            }
+        }
+    }
+
+    fn report(&self, generation: u64, why: Error) {
+        let _ = self.shared.trouble.send(Trouble { generation, why: Some(why) });
+    }
+}
+
+/// Makes a connection that reports its own end.
+async fn make(
+    dial: &mut impl Dial,
+    generation: u64,
+    trouble: &mpsc::UnboundedSender<Trouble>,
+    listener: &Listener,
+) -> Result<Live, Error> {
+    let (trouble, listener) = (trouble.clone(), Arc::clone(listener));
+    let pushed = move |push: PushInfo| {
+        if push.kind == PushKind::Disconnection {
+            let _ = trouble.send(Trouble { generation, why: None });
+        } else {
+            listener(Event::Pushed(push));
+        }
+    };
+    let Dialled { connection, server } = dial.dial(pushed).await?;
+    Ok(Live { generation, server, connection, answers: AtomicU64::new(0) })
+}
+
+async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener, mut troubles: mpsc::UnboundedReceiver<Trouble>) {
+    let mut generation = u64::from(shared.current.load().is_some());
+    loop {
+        let server = shared.current.load().as_ref().map(|live| Arc::clone(&live.server));
+        if let Some(server) = server {
+            let why = tokio::select! {
+                trouble = troubles.recv() => match trouble {
+                    Some(trouble) if trouble.generation == generation => trouble.why,
+                    _ => continue,
+                },
+                why = dial.moved() => Some(why),
+            };
+            let why = why.unwrap_or_else(|| {
+                let source = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                Error::Lost { server, source: Arc::new(source) }
+            });
+            tracing::warn!(error = %why, "the connection to Redis is replaced");
+            *shared.down.lock() = why;
+            shared.current.store(None);
+            listener(Event::Lost);
+        }
+        generation += 1;
+        let live = keep_trying(&shared, &mut dial, generation, &listener).await;
+        tracing::info!(server = %live.server, "connected to Redis");
+        shared.current.store(Some(Arc::new(live)));
+        shared.restored.notify_waiters();
+        listener(Event::Restored);
+    }
+}
+
+/// Tries to connect until it succeeds: at once, and then in pauses that grow.
+async fn keep_trying(shared: &Shared, dial: &mut impl Dial, generation: u64, listener: &Listener) -> Live {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match make(dial, generation, &shared.trouble, listener).await {
+            Ok(live) => return live,
+            Err(error) => {
+                tracing::debug!(%error, "connecting to Redis failed");
+                *shared.down.lock() = error;
+            }
+        }
+        tokio::time::sleep(jitter(pause)).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+/// Half to all of a pause, so that the processes of a host do not all come back in the same instant.
+fn jitter(pause: Duration) -> Duration {
+    // A hasher is seeded by the operating system; that is random enough here.
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    let thousandths = u32::try_from(500 + random % 500).unwrap_or(1000);
+    pause * thousandths / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_differ_and_stay_in_bounds() {
+        let pauses: Vec<Duration> = (0..100).map(|_| jitter(LAST_PAUSE)).collect();
+        assert!(pauses.iter().all(|pause| (LAST_PAUSE / 2..=LAST_PAUSE).contains(pause)));
+        assert!(pauses.iter().any(|pause| Some(pause) != pauses.first()));
+    }
+}
