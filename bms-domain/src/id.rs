@@ -162,6 +162,11 @@ impl Shard {
         Self((folded & 0xfff) as u16)
     }
 
+    /// Every shard.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+
     fn hash(show: &ShowId) -> u64 {
         let mut hasher = fnv::FnvHasher::default();
         hasher.write(show.as_str().as_bytes());

@@ -132,6 +132,16 @@ impl SeatBits {
         Self { seats, words: vec![0; (seats as usize).div_ceil(64)] }
     }
 
+    /// Takes bits as words of 64, seat 0 in the lowest bit of the first. Words that are missing are off; bits past the last
+    /// seat are dropped.
+    #[must_use]
+    pub fn from_words(seats: u32, mut words: Vec<u64>) -> Self {
+        words.resize((seats as usize).div_ceil(64), 0);
+        let mut bits = Self { seats, words };
+        bits.clear_past_the_end();
+        bits
+    }
+
     /// Makes room for more seats, their bits off. Never makes less.
     pub fn grow(&mut self, seats: u32) {
         if seats > self.seats {
@@ -258,6 +268,14 @@ mod tests {
             }
             prop_assert_eq!(bits.count() as usize, model.len());
             prop_assert!(bits.iter().eq(model.iter().copied()));
+        }
+
+        #[test]
+        fn words_give_the_same_bits_back(seats in 0_u32..200, words in prop::collection::vec(any::<u64>(), 0..5)) {
+            let bits = SeatBits::from_words(seats, words.clone());
+            let on = |seat: u32| words.get(seat as usize / 64).is_some_and(|word| word >> (seat % 64) & 1 == 1);
+            prop_assert!(bits.iter().eq((0..seats).filter(|seat| on(*seat))));
+            prop_assert_eq!(SeatBits::from_words(seats, bits.words().to_vec()), bits);
         }
 
         #[test]

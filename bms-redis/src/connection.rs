@@ -128,14 +128,14 @@ fn store_error(failure: Failure, effect: Effect) -> StoreError {
 async fn look(node: &Node, config: &RedisConfig) -> Result<Vec<Warning>, Error> {
     let by = Instant::now() + config.deadline;
     let server = node.server().unwrap_or_else(|| config.server());
-    let ask = async |command: &redis::Cmd| link::run(node, Order::Plain(command, b""), by).await;
-    let info = ask(&redis::cmd("INFO")).await.map_err(|failure| connecting(failure, &server))?;
+    let info =
+        link::run(node, Order::Plain(&redis::cmd("INFO"), b""), by).await.map_err(|failure| connecting(failure, &server))?;
     let facts = Facts::read(&info).ok_or_else(|| Error::NotRedis { server: Arc::clone(&server), source: None })?;
     if let Some(policy) = facts.eviction_policy().filter(|_| config.strict) {
         return Err(Error::Evicting { server, policy: policy.to_owned() });
     }
     // Many a user may not read the configuration, and many a service does not show it: then this is left open.
-    let save = ask(redis::cmd("CONFIG").arg("GET").arg("save")).await.ok();
+    let save = link::run(node, Order::Plain(redis::cmd("CONFIG").arg("GET").arg("save"), b""), by).await.ok();
     let save = save.and_then(|answer| redis::from_redis_value::<std::collections::HashMap<String, String>>(answer).ok());
     Ok(facts.warnings(&server, save.as_ref().and_then(|save| save.get("save")).map(String::as_str)))
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, PushInfo, TlsCertificates, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, TlsCertificates, Value};
 
 use crate::config::{is_tls, server_name};
 use crate::error::Error;
 use crate::facts::Facts;
-use crate::node::{Dial, Dialled};
+use crate::node::{Dial, Dialled, Pushed};
 
 /// Calls wait here until the connection's task takes them. More of them wait for a place, in order.
 const QUEUE: usize = 1024;
@@ -36,7 +36,7 @@ impl Endpoint {
     }
 
     /// Connects and logs in. `pushed` is given what arrives unasked, and the end of the connection.
-    pub(crate) async fn open(&self, pushed: impl Fn(PushInfo) + Send + Sync + 'static) -> Result<MultiplexedConnection, Error> {
+    pub(crate) async fn open(&self, pushed: Pushed) -> Result<MultiplexedConnection, Error> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
@@ -54,10 +54,7 @@ impl Endpoint {
     }
 
     /// Connects, and asks the server what it is.
-    pub(crate) async fn open_and_look(
-        &self,
-        pushed: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<(MultiplexedConnection, Facts), Error> {
+    pub(crate) async fn open_and_look(&self, pushed: Pushed) -> Result<(MultiplexedConnection, Facts), Error> {
         let mut connection = self.open(pushed).await?;
         let answer = match tokio::time::timeout(self.within, connection.send_packed_command(&redis::cmd("INFO"))).await {
             Ok(answer) => answer.and_then(Value::extract_error).map_err(|error| self.failed(&error))?,
@@ -99,7 +96,7 @@ impl Endpoint {
 
 /// The one server of a configuration that has one.
 impl Dial for Endpoint {
-    async fn dial(&mut self, pushed: impl Fn(PushInfo) + Send + Sync + 'static) -> Result<Dialled, Error> {
+    async fn dial(&mut self, pushed: Pushed) -> Result<Dialled, Error> {
         let (connection, facts) = self.open_and_look(pushed).await?;
         let server = Arc::clone(&self.server);
         if facts.is_cluster_node {

@@ -1,14 +1,21 @@
 //! Holds in Redis.
-#![allow(dead_code, reason = "the stores that use the connection are the next step")]
+#![allow(dead_code, reason = "what clusters and the idempotency store need is the next step")]
 
+mod codec;
 mod config;
 mod connection;
 mod dial;
 mod error;
 mod facts;
+mod feed;
+mod holds;
+mod keys;
 mod link;
 mod node;
+mod reply;
+mod restore;
 mod script;
+mod scripts;
 #[cfg(test)]
 mod testserver;
 
@@ -18,3 +25,4 @@ pub use config::RedisConfig;
 pub use connection::Redis;
 pub use error::Error;
 pub use facts::Warning;
+pub use holds::RedisHolds;

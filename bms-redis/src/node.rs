@@ -40,10 +40,13 @@ pub(crate) struct Dialled {
     pub(crate) server: Arc<str>,
 }
 
+/// Is given what arrives unasked.
+pub(crate) type Pushed = Box<dyn Fn(PushInfo) + Send + Sync>;
+
 /// How a connection is made, again and again.
 pub(crate) trait Dial: Send + 'static {
     /// Makes one, within a time of its own.
-    fn dial(&mut self, pushed: impl Fn(PushInfo) + Send + Sync + 'static) -> impl Future<Output = Result<Dialled, Error>> + Send;
+    fn dial(&mut self, pushed: Pushed) -> impl Future<Output = Result<Dialled, Error>> + Send;
 
     /// Returns when the connection should be replaced though nothing is wrong with it, and says why.
     fn moved(&mut self) -> impl Future<Output = Error> + Send {
@@ -218,13 +221,13 @@ async fn make(
     listener: &Listener,
 ) -> Result<Live, Error> {
     let (trouble, listener) = (trouble.clone(), Arc::clone(listener));
-    let pushed = move |push: PushInfo| {
+    let pushed: Pushed = Box::new(move |push: PushInfo| {
         if push.kind == PushKind::Disconnection {
             let _ = trouble.send(Trouble { generation, why: None });
         } else {
             listener(Event::Pushed(push));
         }
-    };
+    });
     let Dialled { connection, server } = dial.dial(pushed).await?;
     Ok(Live { generation, server, connection, answers: AtomicU64::new(0) })
 }

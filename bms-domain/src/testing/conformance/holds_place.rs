@@ -157,7 +157,7 @@ pub(crate) async fn one_winner_when_many_want_the_same_seats(case: Holds) {
     for round in 0..5_u32 {
         let wanted = [round * 3 + 2, round * 3, round * 3 + 1];
         let tasks = (0..64_u32).map(|n| {
-            let (store, wish) = (case.store.clone(), wish(round * 64 + n, &format!("user-{n}"), &wanted));
+            let (store, wish) = (case.store.clone(), wish(round * 64 + n, &format!("user-{round}-{n}"), &wanted));
             async move { store.place(&wish).await.unwrap() }
         });
         let placed = case.race(tasks).await;

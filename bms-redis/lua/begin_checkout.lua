@@ -1,0 +1,21 @@
+-- Links an order to a hold and prolongs it.
+-- ARGV  3 hold   4 owner, or '' for an administrator   5 order   6 how long from now it must last, in ms
+--       7 the longest that a hold lasts from its beginning, in ms
+-- Gives  now, whether this changed the hold, and its record as it is now (nil when there is none).
+
+load(call('HGET', SHOW, 'm'))
+retire(64)
+local hold = read(ARGV[3])
+local changes = false
+if hold and is_live(hold) and hold.till > now and (ARGV[4] == '' or ARGV[4] == hold.owner) then
+  local till = math.max(hold.till, now + ARGV[6])
+  if till <= hold.created + ARGV[7] then
+    changes = true
+    if hold.state == 'H' then hold.state, hold.order = 'L', ARGV[5] end
+    hold.till = till
+    write(hold)
+    enqueue(hold.id, till)
+  end
+end
+if known then save() end
+return { now, changes and 1 or 0, hold and record_of(hold) }

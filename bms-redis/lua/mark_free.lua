@@ -1,0 +1,19 @@
+-- Frees the seats that are marked sold to a cancelled order. Its sale is not marked again, whoever tells of it.
+-- ARGV  3 order   4 hold   5 owner   6 the seats
+
+load(call('HGET', SHOW, 'm'))
+retire(64)
+local order = ARGV[3]
+local bought = sale(order) or { owner = ARGV[5], seats = {} }
+local freed, left = split(bought.seats, set_of(unpack_seats(ARGV[6], 1, #ARGV[6])))
+bought.freed, bought.seats = true, left
+write_sale(order, bought)
+frees, dirty = frees + 1, true
+if #freed > 0 then
+  mark(freed, FREE)
+  tally(bought.owner, -#freed)
+  sold = sold - #freed
+  changed('f', pack_seats(freed))
+end
+save()
+return now

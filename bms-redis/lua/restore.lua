@@ -1,0 +1,109 @@
+-- Takes in what the durable store knows. A show with many orders is told in parts: the first may free what is not sold, the
+-- last primes the show, and each hands the fence on to the next.
+-- ARGV  3 frees   4 version   5 layout   6 seats of the plan   7 whether this is the first part ('1' or '0')   8 the last part
+--       9 in the first part: the sold seats, as marks (two bits a seat)
+--       10 how many sales   then for each: order, hold, owner, seats
+--       then for each pending order: order, hold, its seats, owner and seats as the record has them, the rest of the body, how long it lasts in ms
+-- Gives  'S' stale, or 'D' done; frees, version; seats that were marked sold, and that were marked free; 'A' ask again.
+
+load(call('HGET', SHOW, 'm'))
+retire(256)
+local function fence() return string.format('%.0f', frees), string.format('%.0f', version) end
+local function answer(code, added, freed)
+  save()
+  local f, v = fence()
+  return { code, f, v, added, freed }
+end
+if now >= due then return answer('A', 0, 0) end
+local f, v = fence()
+if f ~= ARGV[3] then return answer('S', 0, 0) end
+local quiet = v == ARGV[4]
+local primed = layout ~= ''
+dirty = true
+
+-- Another plan: what was held by the old one ends, and who follows the show reads it anew.
+if primed and layout ~= ARGV[5] then
+  for _, id in ipairs(call('ZRANGE', LIVE, 0, -1)) do
+    local hold = read(id)
+    if hold then
+      hold.state, hold.till, hold.order = 'E', now, ''
+      write(hold)
+      call('RPUSH', ENDED, id)
+    end
+  end
+  for _, field in ipairs(call('HKEYS', SHOW)) do
+    local kind, bought = string.sub(field, 1, 1), nil
+    if kind == 'o' then bought = sale(string.sub(field, 2)) end
+    if bought and bought.freed then
+      bought.seats = {}
+      write_sale(string.sub(field, 2), bought)
+    elseif kind ~= 'm' then
+      call('HDEL', SHOW, field)
+    end
+  end
+  call('DEL', SEATS, LIVE, LOG)
+  version, held, sold, size, due = version + 1, 0, 0, 0, NEVER
+end
+size = math.max(size, tonumber(ARGV[6]))
+
+local freed = {}
+if quiet and ARGV[7] == '1' then
+  local claimed, here = ARGV[9], call('GET', SEATS) or ''
+  for at = 1, #here do
+    local mine, theirs = string.byte(here, at), string.byte(claimed, at) or 0
+    if mine ~= theirs and mine > 0 then
+      for place = 0, 3 do
+        local unit = 4 ^ (3 - place)
+        local marked = math.floor(mine / unit) % 4
+        if marked == SOLD and math.floor(theirs / unit) % 4 ~= SOLD then freed[#freed + 1] = (at - 1) * 4 + place end
+      end
+    end
+  end
+  if #freed > 0 then
+    -- A free like any other: claims that were read before it may still tell these seats sold.
+    frees = frees + 1
+    take_back(freed)
+    mark(freed, FREE)
+    sold = sold - #freed
+    changed('f', pack_seats(freed))
+  end
+end
+
+local added, at = 0, 11
+for _ = 1, tonumber(ARGV[10]) do
+  added = added + sell(ARGV[at], ARGV[at + 1], ARGV[at + 2], unpack_seats(ARGV[at + 3], 1, #ARGV[at + 3]))
+  at = at + 4
+end
+
+-- Old news of an order that has ended since would take seats from those who have them now.
+while at <= #ARGV and (quiet or not primed) do
+  local order, id, seats, claim, rest, lasts = ARGV[at], ARGV[at + 1], unpack_seats(ARGV[at + 2], 1, #ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 5])
+  at = at + 6
+  local fits = true
+  for i, found in ipairs(marks(seats)) do fits = fits and found ~= SOLD and seats[i] < size end
+  local hold = fits and read(id)
+  if hold and is_live(hold) then
+    if hold.state == 'H' then
+      hold.state, hold.order, hold.till = 'L', order, math.max(hold.till, now + lasts)
+      write(hold)
+      enqueue(id, hold.till)
+    end
+  elseif fits then
+    cut_short(seats, id)
+    mark(seats, HELD)
+    call('HSET', HOLDS, id, struct.pack('>c1I6I5I5', 'L', now, lasts, lasts) .. claim .. rest .. order)
+    local owner = struct.unpack('>Bc0', claim)
+    tally(owner, #seats)
+    enqueue(id, now + lasts)
+    held = held + #seats
+    if holders then
+      for _, seat in ipairs(seats) do holders[seat] = id end
+    end
+    changed('h', pack_seats(seats))
+  end
+end
+if ARGV[8] == '1' then layout = ARGV[5] end
+local told = answer('D', added, #freed)
+-- What this part changed itself is no reason for the next one to think that somebody else did; what others changed is.
+if not quiet then told[3] = '0' end
+return told

@@ -1,0 +1,323 @@
+//! What this process is told of the shows that are watched in it.
+//!
+//! Every change of a show is kept in its log, and told on its channel. A feed follows both: notices come at once and may be
+//! lost; the log is asked when a notice shows that one is missing, and once a second while anybody waits. So nothing is
+//! missed for longer than that, whatever becomes of the channel.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bms_domain::id::ShowId;
+use bms_domain::seat::SeatSet;
+use bms_domain::store::{Changes, OccupancyChange};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::codec::{self, Unreadable};
+use crate::connection::Redis;
+use crate::keys::Keys;
+use crate::reply::Reply;
+
+/// How often the log is asked for those who wait: also what expires while nobody asks is seen after so long.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a show is watched after anybody last asked.
+const WATCHED_FOR: Duration = Duration::from_secs(60);
+
+/// How many changes a feed keeps for those who are behind.
+const KEPT: usize = 1_024;
+
+/// The feeds of a process. The task behind them begins with the first and ends with the store.
+pub(crate) struct Feeds {
+    redis: Redis,
+    keys: Keys,
+    shows: Arc<Shows>,
+    worker: OnceLock<mpsc::UnboundedSender<Vec<u8>>>,
+}
+
+/// Feeds by channel.
+type Shows = Mutex<HashMap<Vec<u8>, Arc<Feed>>>;
+
+/// What is known here of one show.
+pub(crate) struct Feed {
+    state: Mutex<State>,
+    /// Rings when there may be something new.
+    pub(crate) bell: Notify,
+}
+
+struct State {
+    /// All changes after `start`, up to `end`; nothing is known while `end` is `None`.
+    log: VecDeque<OccupancyChange>,
+    start: u64,
+    end: Option<u64>,
+    /// The newest version that anybody told of.
+    newest: Option<u64>,
+    asked: Option<Instant>,
+    used: Instant,
+}
+
+/// What to do for one who wants the changes after a version.
+pub(crate) enum Step {
+    /// Give him these.
+    Give(Changes),
+    /// Ask the log.
+    Ask,
+    /// Wait for the bell, but not for longer than this.
+    Wait(Instant),
+}
+
+impl Feeds {
+    pub(crate) fn new(redis: Redis, keys: Keys) -> Self {
+        Self { redis, keys, shows: Arc::default(), worker: OnceLock::new() }
+    }
+
+    /// The feed of a show, which is watched from now on. `None` outside of a tokio runtime.
+    pub(crate) fn watch(&self, show: &ShowId) -> Option<Arc<Feed>> {
+        let worker = self.worker()?;
+        let channel = self.keys.channel(show);
+        let mut shows = self.shows.lock();
+        if let Some(feed) = shows.get(&channel) {
+            feed.state.lock().used = Instant::now();
+            return Some(feed.clone());
+        }
+        let feed = Arc::new(Feed::new());
+        shows.insert(channel.clone(), feed.clone());
+        let _ = worker.send(channel);
+        Some(feed)
+    }
+
+    fn worker(&self) -> Option<&mpsc::UnboundedSender<Vec<u8>>> {
+        let runtime = Handle::try_current().ok()?;
+        Some(self.worker.get_or_init(|| {
+            let (worker, wishes) = mpsc::unbounded_channel();
+            runtime.spawn(work(self.redis.clone(), self.shows.clone(), wishes));
+            worker
+        }))
+    }
+}
+
+/// Subscribes, listens, and stops watching what nobody asks for.
+async fn work(_redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiver<Vec<u8>>) {
+    let mut cleaning = tokio::time::interval(WATCHED_FOR);
+    loop {
+        tokio::select! {
+            wish = wishes.recv() => if wish.is_none() { return },
+            _ = cleaning.tick() => shows.lock().retain(|_, feed| !feed.is_idle()),
+        }
+    }
+}
+
+impl Feed {
+    fn new() -> Self {
+        let state = State { log: VecDeque::new(), start: 0, end: None, newest: None, asked: None, used: Instant::now() };
+        Self { state: Mutex::new(state), bell: Notify::new() }
+    }
+
+    /// The newest version that is known of.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.state.lock().newest
+    }
+
+    /// What to do for one who wants the changes after a version. Of many who wait, one is sent to ask.
+    pub(crate) fn step(&self, after: u64) -> Step {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        match state.end {
+            Some(end) if (state.start..end).contains(&after) => {
+                let newer = state.log.iter().filter(|change| change.version > after);
+                Step::Give(Changes::Since(newer.cloned().collect()))
+            }
+            Some(end) if end == after => match state.asked.map(|asked| asked + ASK_AGAIN_AFTER).filter(|next| *next > now) {
+                Some(next) => Step::Wait(next),
+                None => {
+                    state.asked = Some(now);
+                    Step::Ask
+                }
+            },
+            _ => Step::Ask,
+        }
+    }
+
+    /// Takes in what the log says: all changes after a version.
+    pub(crate) fn learn(&self, after: u64, version: u64, changes: &[OccupancyChange]) {
+        let mut state = self.state.lock();
+        match state.end {
+            Some(end) if (state.start..=end).contains(&after) => {
+                let newer = changes.iter().filter(|change| change.version > end);
+                state.log.extend(newer.cloned());
+                state.end = Some(end.max(version));
+            }
+            _ => {
+                state.log = changes.iter().cloned().collect();
+                (state.start, state.end) = (after, Some(version));
+            }
+        }
+        state.newest = state.newest.max(Some(version));
+        state.asked = Some(Instant::now());
+        state.trim();
+        drop(state);
+        if !changes.is_empty() {
+            self.bell.notify_waiters();
+        }
+    }
+
+    /// Takes in a notice.
+    fn tell(&self, change: OccupancyChange) {
+        let mut state = self.state.lock();
+        state.newest = state.newest.max(Some(change.version));
+        match state.end {
+            Some(end) if change.version == end.saturating_add(1) => {
+                state.end = Some(change.version);
+                state.log.push_back(change);
+                state.trim();
+            }
+            // One was missed: ask.
+            Some(end) if change.version > end => state.asked = None,
+            Some(_) | None => return,
+        }
+        drop(state);
+        self.bell.notify_waiters();
+    }
+
+    /// The log does not know what came after a version: if that is where this feed stands, Redis has lost the show.
+    pub(crate) fn lose(&self, after: u64) {
+        if self.state.lock().end == Some(after) {
+            self.forget();
+        }
+    }
+
+    /// Nothing of what was told can be built on any more.
+    fn forget(&self) {
+        let mut state = self.state.lock();
+        state.log.clear();
+        (state.end, state.newest, state.asked) = (None, None, None);
+        drop(state);
+        self.bell.notify_waiters();
+    }
+
+    fn is_idle(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1 && self.state.lock().used.elapsed() > WATCHED_FOR
+    }
+}
+
+impl State {
+    fn trim(&mut self) {
+        while self.log.len() > KEPT {
+            if let Some(oldest) = self.log.pop_front() {
+                self.start = oldest.version;
+            }
+        }
+    }
+}
+
+/// One change, of which a script says the kind.
+fn change(version: u64, kind: u8, seats: SeatSet) -> Result<OccupancyChange, Unreadable> {
+    let mut change = OccupancyChange { version, ..OccupancyChange::default() };
+    match kind {
+        b'h' => change.held = seats,
+        b's' => change.sold = seats,
+        b'f' => change.freed = seats,
+        _ => return Err(Unreadable),
+    }
+    Ok(change)
+}
+
+/// Reads what is told on a channel: the version as a double, the kind, the seats.
+fn read_notice(payload: &[u8]) -> Result<OccupancyChange, Unreadable> {
+    let ([version @ .., kind], seats) = payload.split_first_chunk::<9>().ok_or(Unreadable)?;
+    let version = f64::from_be_bytes(*version.first_chunk().ok_or(Unreadable)?);
+    // Versions are whole and below 2^53: microseconds since 1970.
+    if !(0.0..9_007_199_254_740_992.0).contains(&version) {
+        return Err(Unreadable);
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+    change(version as u64, *kind, codec::unpack_seats(seats)?)
+}
+
+/// Reads entries of the log: ids that are versions, each with one field.
+pub(crate) fn read_log(mut entries: Reply) -> Result<Vec<OccupancyChange>, Unreadable> {
+    let mut changes = Vec::with_capacity(entries.left());
+    while entries.left() > 0 {
+        let mut entry = entries.parts()?;
+        let id = entry.bytes()?;
+        let version = codec::text(id.strip_suffix(b"-0").ok_or(Unreadable)?)?;
+        let mut fields = entry.parts()?;
+        let kind = fields.code()?;
+        changes.push(change(version, kind, codec::unpack_seats(&fields.bytes()?)?)?);
+    }
+    Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn freed(version: u64) -> OccupancyChange {
+        change(version, b'f', [1].into_iter().collect()).unwrap()
+    }
+
+    fn given(feed: &Feed, after: u64) -> Vec<u64> {
+        match feed.step(after) {
+            Step::Give(Changes::Since(changes)) => changes.iter().map(|change| change.version).collect(),
+            Step::Give(Changes::Gap) | Step::Ask | Step::Wait(_) => Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_of_many_asks_and_the_others_wait() {
+        let feed = Feed::new();
+        feed.learn(10, 10, &[]);
+        assert!(matches!(feed.step(10), Step::Wait(_)), "it was asked just now");
+        feed.state.lock().asked = None;
+        assert!(matches!(feed.step(10), Step::Ask));
+        assert!(matches!(feed.step(10), Step::Wait(_)));
+    }
+
+    #[tokio::test]
+    async fn notices_go_on_where_the_log_ended() {
+        let feed = Feed::new();
+        feed.tell(freed(12));
+        assert_eq!((given(&feed, 10).len(), feed.newest()), (0, Some(12)), "what came before is not known");
+        feed.learn(10, 12, &[freed(11), freed(12)]);
+        feed.tell(freed(12));
+        feed.tell(freed(13));
+        assert_eq!((given(&feed, 10), given(&feed, 12)), (vec![11, 12, 13], vec![13]));
+        assert!(matches!(feed.step(9), Step::Ask), "what was before the beginning is in the log alone");
+    }
+
+    #[tokio::test]
+    async fn a_missing_notice_is_noticed_by_the_next() {
+        let feed = Feed::new();
+        feed.learn(10, 10, &[]);
+        feed.tell(freed(12));
+        assert!(matches!(feed.step(10), Step::Ask));
+        feed.learn(10, 12, &[freed(11), freed(12)]);
+        assert_eq!(given(&feed, 10), [11, 12]);
+    }
+
+    #[tokio::test]
+    async fn who_is_too_far_behind_asks_the_log() {
+        let feed = Feed::new();
+        feed.learn(0, 0, &[]);
+        (1..=2_000).for_each(|version| feed.tell(freed(version)));
+        assert!(matches!(feed.step(900), Step::Ask));
+        assert_eq!(given(&feed, 976).len(), KEPT);
+        feed.forget();
+        assert!(matches!(feed.step(976), Step::Ask));
+        assert_eq!(feed.newest(), None);
+    }
+
+    #[test]
+    fn a_notice_is_read_as_it_was_told() {
+        let mut payload = 1_790_000_000_000_001.0_f64.to_be_bytes().to_vec();
+        payload.extend(b"s\x00\x00\x07\x01\x00\x00");
+        let read = read_notice(&payload).unwrap();
+        assert_eq!((read.version, read.sold.as_slice()), (1_790_000_000_000_001, [7, 65_536].as_slice()));
+        for broken in [&payload[..8], b"", &[0xff; 12], b"\x00\x00\x00\x00\x00\x00\x00\x00x\x00\x00\x07"] {
+            assert_eq!(read_notice(broken), Err(Unreadable));
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The hold store.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bms_domain::hold::{self, Hold, HoldCommand, HoldLife, HoldState};
+use bms_domain::id::{Caller, HoldId, OrderId, Shard, ShowId};
+use bms_domain::seat::SeatSet;
+use bms_domain::store::{
+    Changes, Checkout, Counts, Fence, HoldChange, HoldStore, Occupancy, OccupancyChange, OccupancyRead, PlaceHold, Placed,
+    Restored, ShowClaims, SoldSeats, StoreError,
+};
+use bms_domain::time::{Clock, Timestamp};
+use tokio::time::timeout_at;
+
+use crate::codec::{self, Unreadable};
+use crate::connection::{Effect, Redis};
+use crate::error::STORE;
+use crate::feed::{self, Feeds, Step};
+use crate::keys::Keys;
+use crate::reply::{self, Reply};
+use crate::restore;
+use crate::script::{Call, Script};
+use crate::scripts;
+
+/// Keeps holds in Redis. Cheap to clone; every clone, and every process with the same prefix, shares the same holds.
+#[derive(Clone)]
+pub struct RedisHolds {
+    redis: Redis,
+    keys: Keys,
+    clock: Option<Arc<dyn Clock>>,
+    feeds: Arc<Feeds>,
+}
+
+impl RedisHolds {
+    /// Holds on a connection, under its key prefix. The time is that of the Redis server.
+    #[must_use]
+    pub fn new(redis: Redis) -> Self {
+        let keys = Keys::new(redis.prefix());
+        let feeds = Arc::new(Feeds::new(redis.clone(), keys.clone()));
+        Self { redis, keys, clock: None, feeds }
+    }
+
+    /// Goes by a clock instead of the server's, for tests and simulation: all who share the holds must share it.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Adds the time for a script: nothing where the server's own decides.
+    fn with_now(&self, call: Call) -> Call {
+        match &self.clock {
+            Some(clock) => call.number(clock.now().as_millis()),
+            None => call.arg(""),
+        }
+    }
+
+    /// A call on a show, to which its own arguments are added.
+    pub(crate) fn of_show(&self, show: &ShowId) -> Call {
+        let call = self.keys.of_show(show).iter().fold(Call::new(), Call::key);
+        self.with_now(call.arg(show.as_str()))
+    }
+
+    /// Runs a script on a show until it does not ask to be asked again: each time it has retired some more holds.
+    pub(crate) async fn settled(&self, script: &Script, call: Call, effect: Effect) -> Result<(u8, Reply), StoreError> {
+        loop {
+            let mut reply = Reply::new(self.redis.run(script, call.clone(), effect).await?)?;
+            match reply.code()? {
+                b'A' => {}
+                code => return Ok((code, reply)),
+            }
+        }
+    }
+
+    /// Gives a command to a hold. The script decides and changes; the table says what its answer means.
+    async fn command(
+        &self,
+        script: &Script,
+        id: HoldId,
+        by: Option<&Caller>,
+        command: HoldCommand,
+        with_args: impl FnOnce(Call) -> Call,
+    ) -> Result<HoldChange, StoreError> {
+        let Some(found) = self.get(&[id]).await?.pop().flatten() else { return Ok(HoldChange::NotFound) };
+        let call = with_args(self.of_show(&found.show).arg(id.uuid()));
+        let reply = self.redis.run(script, call, Effect::Writes).await?;
+        let mut reply = Reply::new(reply)?;
+        let (now, changed) = (Timestamp::from_millis(reply.int()?), reply.int()? == 1);
+        let hold = reply.optional_bytes()?.map(|record| codec::hold(id, &record, now)).transpose()?;
+        let Some(hold) = hold.filter(|hold| by.is_none_or(|by| by.may_touch(&hold.owner))) else {
+            return Ok(HoldChange::NotFound);
+        };
+        if changed {
+            return Ok(HoldChange::Done(hold));
+        }
+        match hold::apply(hold.state, hold.life, command, now) {
+            Ok(state) if state == hold.state => Ok(HoldChange::Done(hold)),
+            Ok(state) => Err(StoreError::Broken {
+                store: STORE,
+                detail: format!("hold {id}: {} was not made {}", hold.state.name(), state.name()),
+            }),
+            Err(refusal) => Ok(HoldChange::Refused(hold, refusal)),
+        }
+    }
+
+    /// The present version and the changes after another, from the show's log; `None` when they are not all there.
+    async fn log(&self, show: &ShowId, after: u64) -> Result<Option<(u64, Vec<OccupancyChange>)>, StoreError> {
+        let call = self.of_show(show).number(after).number(after.saturating_add(1));
+        let (code, mut reply) = self.settled(&scripts::CHANGES, call, Effect::Reads).await?;
+        Ok(if code == b'K' { Some((reply.digits()?, feed::read_log(reply.parts()?)?)) } else { None })
+    }
+
+    /// The shows of which something is to be tidied up, `limit` a shard at most.
+    async fn due(&self, limit: usize) -> Result<Vec<ShowId>, StoreError> {
+        let calls = Shard::all().map(|shard| self.with_now(Call::new().key(self.keys.due(shard))).number(limit));
+        let mut shows = Vec::new();
+        for answer in self.redis.run_all(&scripts::DUE, calls.collect(), Effect::Reads).await? {
+            let mut names = Reply::new(answer)?;
+            while names.left() > 0 {
+                shows.push(codec::text(&names.bytes()?)?);
+            }
+        }
+        Ok(shows)
+    }
+}
+
+/// A span for a script. Longer than any life that a record can tell (34 years) is as long as that.
+pub(crate) fn millis(span: Duration) -> u128 {
+    const LONGEST: u128 = (1 << 40) - 1;
+    span.as_millis().min(LONGEST)
+}
+
+/// Whose hold it must be: anybody's for an administrator.
+fn owner_of(by: &Caller) -> &str {
+    if by.is_admin() { "" } else { by.id().as_str() }
+}
+
+/// A request that no record can be made of.
+pub(crate) fn too_large(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Broken { store: STORE, detail: format!("{what}: no seats, too many, or one that no plan has") }
+}
+
+#[async_trait]
+impl HoldStore for RedisHolds {
+    async fn place(&self, request: &PlaceHold) -> Result<Placed, StoreError> {
+        let claim = codec::claim(&request.owner, &request.seats).filter(|_| !request.seats.is_empty());
+        let claim =
+            claim.filter(|_| request.seats.len() <= MOST_SEATS).ok_or_else(|| too_large(format!("hold {}", request.id)))?;
+        let call = self.of_show(&request.show).arg(request.id.uuid()).arg(claim);
+        let call = call.arg(codec::rest(&request.show, &request.layout, request.price));
+        let call = call.arg(request.owner.as_str()).arg(request.layout.as_str()).number(millis(request.ttl));
+        let call = call.number(request.limits.per_hold).number(request.limits.per_user_and_show);
+        let call = request.seats.iter().fold(call, |call, seat| call.number(format_args!("#{seat}")));
+        let (code, mut reply) = self.settled(&scripts::PLACE, call, Effect::Writes).await?;
+        let now = Timestamp::from_millis(reply.int()?);
+        Ok(match code {
+            b'P' => Placed::Placed(new_hold(request, now)),
+            b'E' => Placed::Existing(codec::hold(request.id, &reply.bytes()?, now)?),
+            b'T' => Placed::Taken(taken(&request.seats, reply.parts()?)?),
+            b'M' => Placed::TooMany { limit: request.limits.per_hold },
+            b'U' => Placed::TooMany { limit: request.limits.per_user_and_show },
+            b'I' => Placed::IdTaken,
+            b'N' => Placed::NotPrimed(Fence { frees: reply.digits()?, version: reply.digits()? }),
+            b'B' => return Err(too_large(format!("hold {}", request.id))),
+            _ => return Err(Unreadable.into()),
+        })
+    }
+
+    async fn get(&self, ids: &[HoldId]) -> Result<Vec<Option<Hold>>, StoreError> {
+        let mut by_shard: HashMap<Shard, Vec<usize>> = HashMap::new();
+        for (position, id) in ids.iter().enumerate() {
+            by_shard.entry(id.shard()).or_default().push(position);
+        }
+        let groups: Vec<(Shard, &[usize])> =
+            by_shard.iter().flat_map(|(shard, positions)| positions.chunks(IDS_A_CALL).map(|some| (*shard, some))).collect();
+        let ids_of = |positions: &[usize]| -> Vec<HoldId> { positions.iter().filter_map(|at| ids.get(*at).copied()).collect() };
+        let calls = groups.iter().map(|(shard, positions)| {
+            let call = self.with_now(Call::new().key(self.keys.holds(*shard)));
+            ids_of(positions).iter().fold(call, |call, id| call.arg(id.uuid()))
+        });
+        let answers = self.redis.run_all(&scripts::GET, calls.collect(), Effect::Reads).await?;
+        let mut found = vec![None; ids.len()];
+        for (answer, (_, positions)) in answers.into_iter().zip(&groups) {
+            let mut reply = Reply::new(answer)?;
+            let now = Timestamp::from_millis(reply.int()?);
+            let mut records = reply.parts()?;
+            for (position, id) in positions.iter().zip(ids_of(positions)) {
+                if let (Some(record), Some(slot)) = (records.optional_bytes()?, found.get_mut(*position)) {
+                    *slot = Some(codec::hold(id, &record, now)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn release(&self, id: HoldId, by: &Caller) -> Result<HoldChange, StoreError> {
+        self.command(&scripts::RELEASE, id, Some(by), HoldCommand::Release, |call| call.arg(owner_of(by))).await
+    }
+
+    async fn begin_checkout(&self, id: HoldId, by: &Caller, checkout: &Checkout) -> Result<HoldChange, StoreError> {
+        let Checkout { order, cover, longest_life } = *checkout;
+        let args = |call: Call| call.arg(owner_of(by)).arg(order.uuid()).number(millis(cover)).number(millis(longest_life));
+        let command = HoldCommand::BeginCheckout { order, cover, longest_life };
+        self.command(&scripts::BEGIN_CHECKOUT, id, Some(by), command, args).await
+    }
+
+    async fn end_checkout(&self, id: HoldId, order: OrderId) -> Result<HoldChange, StoreError> {
+        let command = HoldCommand::EndCheckout { order };
+        self.command(&scripts::END_CHECKOUT, id, None, command, |call| call.arg(order.uuid())).await
+    }
+
+    async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {
+        let call = restore::with_sale(self.of_show(&sold.show), sold)?;
+        self.redis.run(&scripts::MARK_SOLD, call, Effect::Writes).await.map(|_| ())
+    }
+
+    async fn mark_free(&self, sold: &SoldSeats) -> Result<(), StoreError> {
+        let call = restore::with_sale(self.of_show(&sold.show), sold)?;
+        self.redis.run(&scripts::MARK_FREE, call, Effect::Writes).await.map(|_| ())
+    }
+
+    async fn restore(&self, claims: &ShowClaims, fence: Fence) -> Result<Restored, StoreError> {
+        self.restore_in_parts(claims, fence).await
+    }
+
+    async fn occupancy(&self, show: &ShowId) -> Result<OccupancyRead, StoreError> {
+        let (code, mut reply) = self.settled(&scripts::OCCUPANCY, self.of_show(show), Effect::Reads).await?;
+        let fence = Fence { frees: reply.digits()?, version: reply.digits()? };
+        if code != b'K' {
+            return Ok(OccupancyRead::NotPrimed(fence));
+        }
+        let (layout, seats) = (codec::text(&reply.bytes()?)?, reply.count()?);
+        let (held, sold) = codec::occupancy(seats, &reply.bytes()?);
+        Ok(OccupancyRead::Known(Occupancy { version: fence.version, layout, held, sold, fence }))
+    }
+
+    async fn counts(&self, shows: &[ShowId]) -> Result<Vec<Option<Counts>>, StoreError> {
+        let calls = shows.iter().map(|show| self.of_show(show)).collect();
+        let answers = self.redis.run_all(&scripts::COUNTS, calls, Effect::Reads).await?;
+        let mut counts = Vec::with_capacity(shows.len());
+        for (answer, show) in answers.into_iter().zip(shows) {
+            let mut reply = Reply::new(answer)?;
+            let mut code = reply.code()?;
+            if code == b'A' {
+                (code, reply) = self.settled(&scripts::COUNTS, self.of_show(show), Effect::Reads).await?;
+            }
+            counts.push(if code == b'K' { Some(Counts { held: reply.count()?, sold: reply.count()? }) } else { None });
+        }
+        Ok(counts)
+    }
+
+    async fn changes(&self, show: &ShowId, after: u64) -> Result<Changes, StoreError> {
+        let outside = || StoreError::Broken { store: STORE, detail: "called outside of a tokio runtime".to_owned() };
+        let feed = self.feeds.watch(show).ok_or_else(outside)?;
+        loop {
+            // Listen first, then look: what changes in between rings the bell.
+            let mut bell = pin!(feed.bell.notified());
+            bell.as_mut().enable();
+            match feed.step(after) {
+                Step::Give(changes) => return Ok(changes),
+                Step::Ask => match self.log(show, after).await? {
+                    Some((version, changes)) => {
+                        feed.learn(after, version, &changes);
+                        if !changes.is_empty() {
+                            return Ok(Changes::Since(changes));
+                        }
+                    }
+                    None => {
+                        feed.lose(after);
+                        return Ok(Changes::Gap);
+                    }
+                },
+                Step::Wait(until) => drop(timeout_at(until, bell).await),
+            }
+        }
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {
+        let mut retired = 0;
+        for show in self.due(limit).await? {
+            if retired >= limit {
+                break;
+            }
+            let call = self.of_show(&show).number(limit - retired);
+            let answer = self.redis.run(&scripts::SWEEP, call, Effect::Writes).await?;
+            retired += usize::try_from(reply::int(&answer)?).unwrap_or_default();
+        }
+        Ok(retired)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.redis.ping().await
+    }
+}
+
+/// How many ids one call asks for: a script takes a few thousand arguments.
+const IDS_A_CALL: usize = 1_000;
+
+/// The most seats of one hold, for the same reason.
+const MOST_SEATS: usize = 1_000;
+
+/// The wanted seats whose mark is not free.
+fn taken(wanted: &SeatSet, mut marks: Reply) -> Result<SeatSet, Unreadable> {
+    let mut taken = SeatSet::new();
+    for seat in wanted.iter() {
+        if marks.int()? != 0 {
+            taken.push(seat);
+        }
+    }
+    Ok(taken)
+}
+
+fn new_hold(request: &PlaceHold, now: Timestamp) -> Hold {
+    let until = now.plus(request.ttl);
+    Hold {
+        id: request.id,
+        show: request.show,
+        layout: request.layout,
+        owner: request.owner.clone(),
+        seats: request.seats.clone(),
+        price: request.price,
+        life: HoldLife { created_at: now, own_end: until },
+        state: HoldState::Held { until, order: None },
+    }
+}
