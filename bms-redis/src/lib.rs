@@ -1,1 +1,5 @@
-//! Holds in Redis.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "testing")]
+pub mod testing;
