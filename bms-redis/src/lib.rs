@@ -1,4 +1,5 @@
-//! Holds in Redis.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(dead_code, reason = "what clusters and the idempotency store need is the next step")]
 
 mod codec;
@@ -16,6 +17,8 @@ mod reply;
 mod restore;
 mod script;
 mod scripts;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(test)]
 mod testserver;
 
