@@ -15,6 +15,7 @@
 //!    given out before: if something sold was freed since, it is refused, and if anything changed, it adds what is sold and no more.
 //! 6. `occupancy`, `counts` and `changes` show a seat as held or sold, never both, with a version that grows with
 //!    every change. Whoever follows the changes has the occupancy.
+//!    `newest` is for caches: the version that is known without asking. A store that is not told of changes leaves it out.
 //! 7. `sweep` tidies up; nothing depends on it. `ping` is for readiness.
 //!
 //! A service is put together on it with `Ports { holds: Arc::new(PlainHolds::new(clock)), ..ports }`.
@@ -391,6 +392,10 @@ impl HoldStore for PlainHolds {
             }
             bell.await;
         }
+    }
+
+    fn newest(&self, show: &ShowId) -> Option<u64> {
+        Some(self.enter(show, |show, _| show.version))
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {

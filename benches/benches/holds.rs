@@ -71,7 +71,10 @@ fn arena_map(c: &mut Criterion) {
             let caller = user(number).unwrap();
             block_on(venue.service.place_hold(&caller, &show, seats, venue.service.new_seed())).unwrap();
         }
-        group.bench_with_input(BenchmarkId::new("seats held", held), &held, |b, _| {
+        group.bench_with_input(BenchmarkId::new("read, seats held", held), &held, |b, _| {
+            b.iter(|| black_box(block_on(venue.service.seat_map_fresh(&show)).unwrap()));
+        });
+        group.bench_with_input(BenchmarkId::new("kept, seats held", held), &held, |b, _| {
             b.iter(|| black_box(block_on(venue.service.seat_map(&show)).unwrap()));
         });
     }

@@ -16,6 +16,7 @@ mod shape;
 mod shutdown;
 mod state;
 mod trace;
+mod written;
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use bms_domain::service::SeatMapReads;
 use metrics::{counter, describe_counter, describe_histogram, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -22,6 +23,7 @@ const HOLDS_REFUSED: &str = "bms_holds_refused_total";
 const ORDERS: &str = "bms_orders_created_total";
 const CONFIRMATIONS: &str = "bms_orders_confirmed_total";
 const REFUNDS: &str = "bms_refunds_due_total";
+const SEAT_MAPS: &str = "bms_seat_map_reads_total";
 
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
@@ -46,11 +48,20 @@ impl Metrics {
                 REFUNDS,
                 "Answers to cancellations, and notices of payments, after which money is to be given back."
             );
+            describe_counter!(
+                SEAT_MAPS,
+                "Seat maps, by source: kept or shared with others (cache), or read from the stores, failed readings too (stores)."
+            );
         });
         Self { handle: recorder.handle(), recorder, requests: AtomicU32::new(1) }
     }
 
-    pub(crate) fn render(&self) -> String {
+    /// The text. Seat maps are counted by the service, which also reads them for others than this router.
+    pub(crate) fn render(&self, maps: SeatMapReads) -> String {
+        with_local_recorder(&self.recorder, || {
+            counter!(SEAT_MAPS, "source" => "cache").absolute(maps.from_cache);
+            counter!(SEAT_MAPS, "source" => "stores").absolute(maps.from_stores);
+        });
         self.handle.run_upkeep();
         self.handle.render()
     }

@@ -13,6 +13,7 @@ use crate::config::HttpConfig;
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
 use crate::shutdown::Shutdown;
+use crate::written::Sheets;
 
 pub(crate) struct App {
     pub(crate) service: BookingService,
@@ -24,6 +25,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: Shutdown,
     pub(crate) metrics: Metrics,
+    pub(crate) sheets: Sheets,
     /// The OpenAPI document, written once the route table is complete.
     pub(crate) document: OnceLock<Bytes>,
 }
@@ -40,6 +42,7 @@ impl App {
             clock: config.clock,
             shutdown: config.shutdown,
             metrics: Metrics::new(),
+            sheets: Sheets::new(),
             document: OnceLock::new(),
         }
     }

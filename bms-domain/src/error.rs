@@ -1,6 +1,7 @@
 //! What a use case can end with when it does not end well. Split only where a caller acts differently.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::catalogue::SalesClosed;
 use crate::hold::HoldState;
@@ -149,6 +150,15 @@ impl Error {
             StoreError::OutcomeUnknown { store, source } => Self::OutcomeUnknown { dependency: store, subject, source },
             other => Self::from(other),
         }
+    }
+
+    /// For each of many who waited for one reading, which failed.
+    pub(crate) fn of_all(error: Arc<Self>) -> Self {
+        Arc::try_unwrap(error).unwrap_or_else(|shared| match &*shared {
+            Self::NotFound(what) => Self::NotFound(what),
+            Self::Unavailable { dependency, .. } => Self::Unavailable { dependency, source: Some(Box::new(shared)) },
+            other => Self::Internal(other.to_string()),
+        })
     }
 }
 

@@ -38,5 +38,5 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<JsonBody<ReadyB
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
     responses((status = 200, content_type = "text/plain", body = String, description = "Prometheus text")))]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render())
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render(app.service.seat_map_reads()))
 }

@@ -105,11 +105,11 @@ impl Watch {
     }
 
     async fn take_snapshot(&mut self) -> Result<(), Error> {
-        let map = self.app.service.seat_map(&self.show).await?;
-        self.push("snapshot", map.version, &SnapshotBody::from(&map))?;
+        let map = self.app.service.seat_map_fresh(&self.show).await?;
+        self.push("snapshot", map.version, &SnapshotBody::from(&*map))?;
         self.version = Some(map.version);
         self.snapshot_before = true;
-        self.listing = map.listing;
+        self.listing = map.listing.clone();
         Ok(())
     }
 

@@ -1,12 +1,16 @@
 //! Live seat maps.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
+use bms_domain::id::{Caller, UserId};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::stores::{Mishap, UnluckyHolds};
 use crate::support::{Ask, Cinema, Plan, cinema};
 
 struct Event {
@@ -106,6 +110,22 @@ async fn who_comes_back_gets_what_was_missed_or_the_whole() {
         let event = Watch::open(&cinema, Some(last)).await.next().await.unwrap();
         assert_eq!((event.name.as_str(), &event.data["heldSeatIds"]), ("snapshot", &json!(["A1", "A2", "A3"])), "{last}");
     }
+}
+
+/// A kept map is older than the versions that follow: its changes would be missing.
+#[tokio::test(start_paused = true)]
+async fn a_live_map_begins_with_a_map_that_is_read_now() {
+    let mut plan = Plan::new();
+    let holds = plan.ports.holds.clone();
+    let unlucky = UnluckyHolds { inner: holds.clone(), mishap: Mishap::Down, times: AtomicUsize::new(0), told: false };
+    plan.ports.holds = Arc::new(unlucky);
+    let cinema = plan.open().await;
+    let hold = cinema.held("alice", &["A1"]).await;
+    cinema.ask(Ask::get("/api/v1/shows/tonight/seatmap")).await.is(200);
+    let alice = Caller::user(UserId::parse("alice").unwrap());
+    holds.release(hold.parse().unwrap(), &alice).await.unwrap();
+    let snapshot = Watch::open(&cinema, None).await.next().await.unwrap();
+    assert_eq!(snapshot.data["heldSeatIds"], json!([]));
 }
 
 #[tokio::test(start_paused = true)]

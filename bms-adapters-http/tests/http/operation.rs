@@ -40,6 +40,10 @@ async fn metrics_count_what_happened() {
     cinema.hold("bob", &["A1"]).await.is(409);
     cinema.confirm("alice", &id, "pay_ok").await.is(200);
     cinema.ask(Ask::post(format!("/api/v1/admin/orders/{id}/cancel"), json!({})).by_admin()).await.is(200);
+    for asked in [None, None, None, Some("no-cache")] {
+        let ask = Ask::get("/api/v1/shows/tonight/seatmap");
+        cinema.ask(asked.into_iter().fold(ask, |ask, value| ask.header("cache-control", value))).await.is(200);
+    }
     cinema.ask(Ask::get("/some/where/else")).await.is(404);
     cinema.ask(Ask::new("BREW", "/movies")).await.is(405);
     let metrics = cinema.ask(Ask::get("/metrics")).await;
@@ -50,6 +54,8 @@ async fn metrics_count_what_happened() {
         "bms_orders_created_total 1",
         "bms_orders_confirmed_total 1",
         "bms_refunds_due_total 1",
+        "bms_seat_map_reads_total{source=\"cache\"} 2",
+        "bms_seat_map_reads_total{source=\"stores\"} 2",
         "bms_http_requests_total{route=\"/api/v1/holds\",method=\"POST\",status=\"201\"} 1",
         "bms_http_requests_total{route=\"unmatched\",method=\"GET\",status=\"404\"} 1",
         "bms_http_requests_total{route=\"/movies\",method=\"OTHER\",status=\"405\"} 1",

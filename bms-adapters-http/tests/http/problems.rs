@@ -225,7 +225,7 @@ async fn a_panic_is_an_internal_error_that_tells_nothing() {
 
 async fn unlucky(mishap: Mishap, times: usize) -> Cinema {
     let mut plan = Plan::new();
-    plan.ports.holds = Arc::new(UnluckyHolds { inner: plan.ports.holds, mishap, times: AtomicUsize::new(times) });
+    plan.ports.holds = Arc::new(UnluckyHolds { inner: plan.ports.holds, mishap, times: AtomicUsize::new(times), told: true });
     plan.open().await
 }
 

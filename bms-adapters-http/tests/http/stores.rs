@@ -76,6 +76,8 @@ pub(crate) struct UnluckyHolds {
     pub(crate) inner: Arc<dyn HoldStore>,
     pub(crate) mishap: Mishap,
     pub(crate) times: AtomicUsize,
+    /// Whether it is told of changes.
+    pub(crate) told: bool,
 }
 
 #[async_trait]
@@ -143,6 +145,10 @@ impl HoldStore for UnluckyHolds {
 
     async fn changes(&self, show: &ShowId, after: u64) -> Result<Changes, StoreError> {
         self.inner.changes(show, after).await
+    }
+
+    fn newest(&self, show: &ShowId) -> Option<u64> {
+        if self.told { self.inner.newest(show) } else { None }
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {

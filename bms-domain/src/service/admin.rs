@@ -26,7 +26,10 @@ impl BookingService {
         for show in &mut write.shows {
             self.keep_layout(show, asked.contains(&show.show_id)).await?;
         }
-        match self.of_catalogue(self.ports().catalogue.write(&write)).await {
+        let written = self.of_catalogue(self.ports().catalogue.write(&write)).await;
+        // Whatever came of it: listings hang together, and an unknown outcome may have taken effect.
+        self.shared.maps.forget_all();
+        match written {
             Ok(()) => Ok(write),
             Err(StoreError::Broken { detail, .. }) => Err(Error::Invalid(vec![Violation::new("", detail)])),
             Err(error) => Err(error.into()),

@@ -112,7 +112,8 @@ impl BookingService {
                     let taken = counts.held + counts.sold + listing.blocked().count();
                     listing.layout().seat_count().saturating_sub(taken)
                 }
-                None => self.seat_map(&listing.show().show_id).await?.available(),
+                // Primes it too, so that the next one is counted.
+                None => self.seat_map_fresh(&listing.show().show_id).await?.available(),
             };
             shows.push(ShowAvailability { listing, seats_available });
         }

@@ -64,6 +64,8 @@ impl BookingService {
                 limits,
             };
             let placed = self.of_holds(self.holds().place(&request)).await;
+            // Whatever came of it: who was refused looks at the map next, to see what is left.
+            self.shared.maps.forget(show);
             match placed.map_err(Error::changing(Subject::Hold(request.id)))? {
                 Placed::Placed(hold) | Placed::Existing(hold) => {
                     let layout = listing.layout().clone();
@@ -122,7 +124,10 @@ impl BookingService {
         loop {
             let change = self.of_holds(self.holds().release(id, caller)).await;
             return match change.map_err(Error::changing(Subject::Hold(id)))? {
-                HoldChange::Done(hold) => self.booked(hold).await,
+                HoldChange::Done(hold) => {
+                    self.shared.maps.forget(&hold.show);
+                    self.booked(hold).await
+                }
                 HoldChange::Refused(_, HoldRefusal::OrderPending(order)) if !retried => {
                     self.unlink_if_ended(id, order).await?;
                     retried = true;

@@ -23,13 +23,14 @@ pub use holds::BookedHold;
 pub use orders::PlacedOrder;
 pub use payments::{Notice, Payment};
 pub use policy::{Policy, PolicyError};
-pub use seatmap::SeatMap;
+pub use seatmap::{SeatMap, SeatMapReads};
 pub use upkeep::{Readiness, Reconciled, Swept};
 
 use crate::id::{IdSource, SystemIds};
 use crate::payment::PaymentGateway;
 use crate::store::{CatalogueStore, HoldStore, IdempotencyStore, OrderStore, Outbox, StoreError};
 use crate::time::{Clock, SystemClock, Timer};
+use seatmap::MapCache;
 
 /// The implementations that a program wires together.
 #[derive(Clone)]
@@ -63,6 +64,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     deadline: Option<(Duration, Arc<dyn Timer>)>,
+    maps: MapCache,
 }
 
 /// Puts a [`BookingService`] together.
@@ -111,7 +113,8 @@ impl Builder {
     pub fn build(self) -> Result<BookingService, PolicyError> {
         let Self { ports, policy, clock, ids, deadline } = self;
         policy.check(deadline.as_ref().map(|(limit, _)| *limit))?;
-        Ok(BookingService { shared: Arc::new(Shared { ports, policy, clock, ids, deadline }) })
+        let maps = MapCache::new(&policy);
+        Ok(BookingService { shared: Arc::new(Shared { ports, policy, clock, ids, deadline, maps }) })
     }
 }
 

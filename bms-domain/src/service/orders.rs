@@ -163,6 +163,7 @@ impl BookingService {
         if let Err(error) = self.reconcile(&held.show).await {
             tracing::warn!(show = %held.show, %error, "a show in conflict was not reconciled");
         }
+        self.shared.maps.forget(&held.show);
     }
 
     async fn end_checkout(&self, hold: HoldId, order: OrderId) -> Result<(), Error> {
@@ -223,6 +224,7 @@ impl BookingService {
         let change = self.of_orders(self.orders().cancel(id)).await.map_err(Error::changing(Subject::Order(id)))?;
         let newly = matches!(change, OrderChange::Done { changed: true, .. });
         let order = changed(change)?;
+        self.shared.maps.forget(&order.show);
         // Only the call that cancelled may free its seats outright: they may have been sold again since. A repeated call,
         // and the sweeper, look at the whole show instead.
         let told = if newly {

@@ -47,7 +47,8 @@ impl BookingService {
     pub async fn confirm_order(&self, caller: &Caller, id: OrderId, reference: &PaymentReference) -> Result<Payment, Error> {
         let order = self.order(caller, id).await?;
         if matches!(&order.state, OrderState::Confirmed { payment, .. } if payment == reference) {
-            // The caller asks again: the hold store may have missed the first time.
+            // The caller asks again: the hold store may have missed the first time, and the map that is kept too.
+            self.shared.maps.forget(&order.show);
             self.tell_sold_or_warn(&order).await;
             return Ok(Payment::Confirmed(order));
         }
@@ -103,6 +104,9 @@ impl BookingService {
             let ticket = Ticket::draw(&*self.shared.ids)?;
             let settlement = self.of_orders(self.orders().settle(report, &ticket)).await;
             let settlement = settlement.map_err(Error::changing(Subject::Order(report.order)))?;
+            if let Some(order) = &settlement.order {
+                self.shared.maps.forget(&order.show);
+            }
             match (&settlement.order, settlement.settled) {
                 (_, Settled::CodeTaken) => continue,
                 (Some(order), Settled::Confirmed) => self.tell_sold_or_warn(order).await,

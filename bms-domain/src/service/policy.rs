@@ -23,6 +23,12 @@ pub struct Policy {
     pub keep_answers: Duration,
     /// After how long a request whose process died may be run again: 30 seconds.
     pub request_lease: Duration,
+    /// For how long a seat map may be shown that was read before, while the show's seats change: 5 seconds, which is also
+    /// the most. Zero: every map is read anew, and none is kept.
+    pub busy_map_life: Duration,
+    /// The same for a quiet show, of which two readings at least `busy_map_life` apart showed the same: 30 seconds, which
+    /// is also the most. No less than `busy_map_life`.
+    pub quiet_map_life: Duration,
 }
 
 impl Default for Policy {
@@ -35,6 +41,8 @@ impl Default for Policy {
             limits: SeatLimits { per_hold: 10, per_user_and_show: 10 },
             keep_answers: Duration::from_hours(24),
             request_lease: Duration::from_secs(30),
+            busy_map_life: Self::LONGEST_BUSY_MAP_LIFE,
+            quiet_map_life: Self::LONGEST_QUIET_MAP_LIFE,
         }
     }
 }
@@ -55,11 +63,18 @@ pub enum PolicyError {
     /// The order could be made later than the hold covers it.
     #[error("checkout_grace must be at least the deadline of a store call")]
     Grace,
+    /// A seat map could be shown for too long.
+    #[error("busy_map_life must be at most 5 s, and quiet_map_life at most 30 s and no less than busy_map_life")]
+    MapLife,
 }
 
 impl Policy {
     /// The most seats that a hold may be allowed to have.
     pub const MAX_SEATS_PER_HOLD: u32 = 100;
+    /// The longest that the seat map of a busy show may be kept.
+    pub const LONGEST_BUSY_MAP_LIFE: Duration = Duration::from_secs(5);
+    /// The longest that the seat map of a quiet show may be kept.
+    pub const LONGEST_QUIET_MAP_LIFE: Duration = Duration::from_secs(30);
 
     /// Checks the times and limits against each other and against the deadline of a store call.
     pub(super) fn check(&self, deadline: Option<Duration>) -> Result<(), PolicyError> {
@@ -88,6 +103,12 @@ impl Policy {
         if deadline.is_some_and(|deadline| self.checkout_grace < deadline) {
             return Err(PolicyError::Grace);
         }
+        if self.busy_map_life > Self::LONGEST_BUSY_MAP_LIFE
+            || self.quiet_map_life > Self::LONGEST_QUIET_MAP_LIFE
+            || self.quiet_map_life < self.busy_map_life
+        {
+            return Err(PolicyError::MapLife);
+        }
         Ok(())
     }
 
@@ -115,5 +136,11 @@ mod tests {
         assert_eq!(policy.check(None), Err(PolicyError::Time("hold_ttl")));
         let policy = Policy { limits: SeatLimits { per_hold: 101, per_user_and_show: 1 }, ..Policy::default() };
         assert_eq!(policy.check(None), Err(PolicyError::Limit("limits.per_hold")));
+        let second = Duration::from_secs(1);
+        for (busy, quiet, right) in [(0, 0, true), (0, 30, true), (5, 5, true), (6, 30, false), (5, 31, false), (5, 4, false)] {
+            let policy = Policy { busy_map_life: busy * second, quiet_map_life: quiet * second, ..Policy::default() };
+            let expected = if right { Ok(()) } else { Err(PolicyError::MapLife) };
+            assert_eq!(policy.check(None), expected, "{busy} s and {quiet} s");
+        }
     }
 }

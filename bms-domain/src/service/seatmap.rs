@@ -1,6 +1,10 @@
 //! The seat map: which seats of a show can be had.
 
+mod cache;
+
 use std::sync::Arc;
+
+use futures::FutureExt as _;
 
 use super::BookingService;
 use super::holds::PRIME_ATTEMPTS;
@@ -9,6 +13,9 @@ use crate::error::Error;
 use crate::id::ShowId;
 use crate::seat::SeatBits;
 use crate::store::{Changes, Fence, Occupancy, OccupancyRead, Restored, ShowClaims};
+pub(super) use cache::MapCache;
+pub use cache::SeatMapReads;
+use cache::{Found, Reading, Wanted};
 
 /// A show's seats at one moment. Says nothing of who holds or owns a seat.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,15 +36,82 @@ impl SeatMap {
     pub fn available(&self) -> u32 {
         self.listing.layout().seat_count().saturating_sub(self.unavailable.count() + self.held.count())
     }
+
+    fn shows_the_same_as(&self, other: &Self) -> bool {
+        self.version == other.version && self.unavailable == other.unavailable && self.held == other.held
+    }
 }
 
 impl BookingService {
-    /// Which seats of a show can be had. The hold store is read first and the durable store second, and the durable store
-    /// wins: a seat that was confirmed before this call began is never shown free (promise P12).
+    /// Which seats of a show can be had, perhaps as they were read a moment ago: for a show whose seats change no longer
+    /// than [`Policy::busy_map_life`](super::Policy::busy_map_life), for a quiet one no longer than
+    /// [`Policy::quiet_map_life`](super::Policy::quiet_map_life), counted from the beginning of the reading. What was
+    /// changed through this service, and what the hold store has been [told](crate::store::HoldStore::newest) of, is
+    /// never missing. Callers who come together share one reading, and its error.
     ///
     /// # Errors
     /// `NotFound` (the show), `Unavailable`.
-    pub async fn seat_map(&self, show: &ShowId) -> Result<SeatMap, Error> {
+    pub async fn seat_map(&self, show: &ShowId) -> Result<Arc<SeatMap>, Error> {
+        let maps = &self.shared.maps;
+        if maps.is_off() {
+            return self.seat_map_fresh(show).await;
+        }
+        let wanted = maps.wanted(show, self.shared.clock.now(), self.holds().newest(show));
+        if let Some(map) = maps.find(show, &wanted) {
+            maps.count_shared();
+            return Ok(map);
+        }
+        let mut began = false;
+        // Twice at most: a reading that was under way may have begun too early to have seen what is wanted; the next one
+        // began after this call.
+        let map = loop {
+            match self.find_or_fly(show, &wanted) {
+                Found::Kept(map) => break map,
+                Found::Flight { flight, is_new } => {
+                    began |= is_new;
+                    let reading = flight.await.map_err(Error::of_all)?;
+                    if wanted.is_met_by(&reading) {
+                        break reading.map.clone();
+                    }
+                }
+            }
+        };
+        if !began {
+            maps.count_shared();
+        }
+        Ok(map)
+    }
+
+    /// Which seats of a show can be had now. The hold store is read first and the durable store second, and the durable
+    /// store wins: a seat that was confirmed before this call began is never shown free (promise P12).
+    ///
+    /// # Errors
+    /// `NotFound` (the show), `Unavailable`.
+    pub async fn seat_map_fresh(&self, show: &ShowId) -> Result<Arc<SeatMap>, Error> {
+        Ok(self.read_and_keep(show).await?.map.clone())
+    }
+
+    /// How often seat maps were asked for, and how often the stores were read for them.
+    #[must_use]
+    pub fn seat_map_reads(&self) -> SeatMapReads {
+        self.shared.maps.reads()
+    }
+
+    fn find_or_fly(&self, show: &ShowId, wanted: &Wanted) -> Found {
+        self.shared.maps.find_or_fly(show, wanted, |number| {
+            let landing = Landing { service: self.clone(), show: *show, number };
+            async move { landing.service.read_and_keep(&landing.show).await.map_err(Arc::new) }.boxed()
+        })
+    }
+
+    async fn read_and_keep(&self, show: &ShowId) -> Result<Arc<Reading>, Error> {
+        let maps = &self.shared.maps;
+        let began = maps.begin(show, self.shared.clock.now());
+        let map = self.read_seats(show).await?;
+        Ok(maps.keep(show, began, map))
+    }
+
+    async fn read_seats(&self, show: &ShowId) -> Result<SeatMap, Error> {
         let listing = self.listing(show).await?;
         let mut occupancy = self.occupancy(&listing).await?;
         let mut unavailable = self.of_orders(self.orders().sold(show, listing.layout().seat_count())).await?;
@@ -101,5 +175,18 @@ impl BookingService {
             }
         }
         Err(Error::Unavailable { dependency: "the hold store", source: None })
+    }
+}
+
+/// Takes a flight off the list when it has ended, however that is.
+struct Landing {
+    service: BookingService,
+    show: ShowId,
+    number: u64,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.service.shared.maps.land(&self.show, self.number);
     }
 }

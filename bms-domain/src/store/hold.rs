@@ -295,6 +295,15 @@ pub trait HoldStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn changes(&self, show: &ShowId, after: u64) -> Result<Changes, StoreError>;
 
+    /// The newest occupancy version of a show that this process has heard of, without asking the backend: a map of an
+    /// older version is out of date. `None` while the store is not told of the show's changes; one that is told by
+    /// notices may begin to listen when it is first asked. Once it answers, a change becomes known within the time that
+    /// a notice takes, and a store that may have missed one answers `None` until it has caught up. Never a version that
+    /// has not been.
+    fn newest(&self, _show: &ShowId) -> Option<u64> {
+        None
+    }
+
     /// Retires up to `limit` holds that have expired, and forgets holds that ended long ago. Only tidies up. Says how
     /// many it retired.
     ///

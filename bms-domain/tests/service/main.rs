@@ -11,6 +11,7 @@
 mod crashes;
 mod flow;
 mod interleavings;
+mod maps;
 mod outages;
 mod owners;
 mod rig;

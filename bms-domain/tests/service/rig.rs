@@ -134,8 +134,8 @@ impl Rig {
         }
     }
 
-    pub(crate) async fn map(&self) -> SeatMap {
-        self.service.seat_map(&show()).await.unwrap()
+    pub(crate) async fn map(&self) -> Arc<SeatMap> {
+        self.service.seat_map_fresh(&show()).await.unwrap()
     }
 
     /// The seats that are sold, by the durable store.
@@ -163,6 +163,8 @@ impl Rig {
             let owed = due.iter().filter(|refund| refund.reference.as_str() == *payment).count();
             assert!(usize::from(counted) + owed == 1, "P4: {payment} is counted: {counted}, to be given back: {owed} times");
         }
+        let kept = self.service.seat_map(&show()).await.unwrap();
+        assert!(owned.iter().all(|seat| kept.unavailable.contains(*seat)), "P12: a sold seat is shown free from the cache");
         let map = self.map().await;
         assert!(owned.iter().all(|seat| map.unavailable.contains(*seat)), "P12: a sold seat is shown free");
         assert!(map.held.iter().all(|seat| !map.unavailable.contains(seat)), "a seat is held and sold");

@@ -1,14 +1,15 @@
 //! Reading holds and occupancy, following changes, tidying up.
 
 use std::collections::BTreeSet;
+use std::task::Poll;
 
-use futures::future::join;
+use futures::future::{join, poll_fn};
 
 use super::hold_kit::{Holds, SEATS, TICK, TTL, by, checkout, claims, done, hold, order, sold_to, the_show, wish_of};
 use crate::hold::HoldState;
-use crate::id::HoldId;
+use crate::id::{HoldId, ShowId};
 use crate::seat::SeatIndex;
-use crate::store::{Changes, Counts, Occupancy, OccupancyChange, SoldSeats};
+use crate::store::{Changes, Counts, Occupancy, OccupancyChange, OccupancyRead, SoldSeats};
 use crate::testing::sample;
 
 /// Many holds come in the order asked, of whatever show, with a gap for each that is not there.
@@ -222,6 +223,82 @@ pub(crate) async fn a_version_long_past_is_a_gap_or_complete(case: Holds) {
         }
     }
     assert_eq!((follower.held, follower.sold), ([5].into(), BTreeSet::new()));
+}
+
+/// What is known without asking catches up with every change, however that came about; or nothing is said. A store that
+/// is told by notices may need a moment for it, and is asked for something meanwhile.
+pub(crate) async fn a_change_becomes_known_or_nothing_is_said(case: Holds) {
+    // It may begin to listen now.
+    case.store.newest(&the_show());
+    case.prime().await;
+    for step in 0..6_u32 {
+        match step {
+            0 => drop(case.hold(1, "ann", &[1]).await),
+            1 => drop(done(case.release(1, "ann").await)),
+            2 => drop(case.hold(2, "ann", &[2]).await),
+            3 => case.advance(TTL),
+            4 => case.sell(&sold_to(3, "bob", &[3])).await,
+            _ => case.store.mark_free(&sold_to(3, "bob", &[3])).await.unwrap(),
+        }
+        becomes_known(&case, &the_show()).await;
+    }
+}
+
+/// Ends once the present version of a show is known, or nothing is said.
+async fn becomes_known(case: &Holds, show: &ShowId) {
+    let version = case.occupancy_of(show).await.version;
+    while case.store.newest(show).is_some_and(|newest| newest < version) {
+        case.store.ping().await.unwrap();
+        yield_once().await;
+    }
+}
+
+/// Lets whatever else runs here go on.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What is known without asking is never ahead of the occupancy, in a race neither, and is of the show that was asked for.
+pub(crate) async fn no_version_is_known_that_has_not_been(case: Holds) {
+    let (one, other) = sample::shows_of_one_shard();
+    for show in [one, other] {
+        case.store.newest(&show);
+        case.prime_show(&show, SEATS).await;
+    }
+    // The other show goes far ahead.
+    for n in 0..50 {
+        case.granted(&wish_of(&other, n, sample::user(&format!("user-{n}")), &[n])).await;
+    }
+    let store = &case.store;
+    let tasks = (0..8_u32).map(|task| {
+        let store = store.clone();
+        async move {
+            let mut ahead = Vec::new();
+            for round in 0..10 {
+                if task % 2 == 0 {
+                    let wish = wish_of(&one, 10 * task + round, sample::user(&format!("user-{task}")), &[10 * task + round]);
+                    store.place(&wish).await.unwrap();
+                }
+                let newest = store.newest(&one);
+                let OccupancyRead::Known(known) = store.occupancy(&one).await.unwrap() else { panic!("it is primed") };
+                ahead.extend(newest.filter(|newest| *newest > known.version).map(|newest| (newest, known.version)));
+            }
+            ahead
+        }
+    });
+    let ahead: Vec<(u64, u64)> = case.race(tasks).await.into_iter().flatten().collect();
+    assert!(ahead.is_empty(), "versions that were known, and the occupancy's after that: {ahead:?}");
+    for show in [one, other] {
+        becomes_known(&case, &show).await;
+    }
 }
 
 /// A sweep retires at most its limit, says how many, and takes nothing from what is live or still to be told.

@@ -208,6 +208,8 @@ suite!(
         holds_read::changes_show_what_expired_at_the_next_call,
         holds_read::an_unknown_version_is_a_gap,
         holds_read::a_version_long_past_is_a_gap_or_complete,
+        holds_read::a_change_becomes_known_or_nothing_is_said,
+        holds_read::no_version_is_known_that_has_not_been,
         holds_read::a_sweep_retires_what_expired_and_no_more,
         holds_read::the_store_answers,
     ]
