@@ -1,6 +1,7 @@
 //! Holds in Redis.
 #![allow(dead_code, reason = "what clusters and the idempotency store need is the next step")]
 
+mod cluster;
 mod codec;
 mod config;
 mod connection;
@@ -12,10 +13,13 @@ mod holds;
 mod keys;
 mod link;
 mod node;
+mod notices;
 mod reply;
 mod restore;
 mod script;
 mod scripts;
+mod sentinel;
+mod slots;
 #[cfg(test)]
 mod testserver;
 
