@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bms_domain::store::StoreError;
+use futures::future::join_all;
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::config::{RedisConfig, Target};
-use crate::dial::Endpoint;
+use crate::config::RedisConfig;
 use crate::error::{Error, STORE};
 use crate::facts::{Facts, Warning};
-use crate::link::{self, Order};
+use crate::link::{Link, Order, judge};
 use crate::node::{Failure, Node};
+use crate::notices::{Notices, Subscriptions};
 use crate::script::{Call, Script};
 
 /// A connection to Redis: one server, the primary that sentinels name, or a cluster. Cheap to clone; the stores made of it
@@ -30,7 +31,8 @@ pub struct Redis {
 }
 
 struct Inner {
-    node: Node,
+    link: Link,
+    subscriptions: Subscriptions,
     server: Arc<str>,
     prefix: Arc<str>,
     deadline: Duration,
@@ -54,20 +56,17 @@ impl Redis {
     ///
     /// Every kind of [`Error`], by what is wrong.
     pub async fn connect(config: RedisConfig) -> Result<Self, Error> {
-        let node = match &config.target {
-            Target::Single(info) => {
-                let endpoint = Endpoint::new(info, config.ca_certificate.clone(), config.deadline);
-                Node::connect(endpoint, Arc::new(|_| {})).await?
-            }
-            Target::Sentinel { .. } | Target::Cluster(_) => {
-                return Err(Error::Config { reason: "only one server can be connected to so far" });
-            }
-        };
-        let warnings = look(&node, &config).await?;
+        let link = Link::connect(&config, Arc::new(|_| {})).await?;
+        let nodes = link.nodes();
+        let mut warnings = Vec::new();
+        for found in join_all(nodes.iter().map(|node| look(node, &config))).await {
+            warnings.extend(found?);
+        }
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let inner = Inner { node, server: config.server(), prefix: config.prefix, deadline: config.deadline, warnings };
+        let (server, prefix, deadline) = (config.server(), Arc::clone(&config.prefix), config.deadline);
+        let inner = Inner { link, subscriptions: Subscriptions::new(config), server, prefix, deadline, warnings };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -84,13 +83,13 @@ impl Redis {
 
     /// Calls a script once.
     pub(crate) async fn run(&self, script: &Script, call: Call, effect: Effect) -> Result<Value, StoreError> {
-        let outcome = link::run(&self.inner.node, Order::Script(script, &call), self.by()).await;
+        let outcome = self.inner.link.run(Order::Script(script, &call), self.by()).await;
         outcome.map_err(|failure| store_error(failure, effect))
     }
 
     /// Calls a script once for each of `calls`, all at once, and answers in their order. All have been tried when one fails.
     pub(crate) async fn run_all(&self, script: &Script, calls: Vec<Call>, effect: Effect) -> Result<Vec<Value>, StoreError> {
-        let outcome = link::run_all(&self.inner.node, script, &calls, self.by()).await;
+        let outcome = self.inner.link.run_all(script, &calls, self.by()).await;
         outcome.map_err(|failure| store_error(failure, effect))
     }
 
@@ -100,8 +99,24 @@ impl Redis {
     ///
     /// [`StoreError::Unavailable`] if there is none, with an [`Error`] as its source.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let outcome = link::run(&self.inner.node, Order::Plain(&redis::cmd("PING"), b""), self.by()).await;
+        let outcome = self.inner.link.run(Order::Plain(&redis::cmd("PING"), b""), self.by()).await;
         outcome.map(|_| ()).map_err(|failure| store_error(failure, Effect::Reads))
+    }
+
+    /// Subscribes to a sharded channel. Its messages arrive at [`notices`](Self::notices), until [`Notice::Lost`] does.
+    pub(crate) async fn subscribe(&self, channel: &[u8]) -> Result<(), StoreError> {
+        let outcome = self.inner.subscriptions.subscribe(channel, self.by()).await;
+        outcome.map_err(|failure| store_error(failure, Effect::Reads))
+    }
+
+    /// Ends a subscription; messages that are under way may still arrive.
+    pub(crate) async fn unsubscribe(&self, channel: &[u8]) {
+        self.inner.subscriptions.unsubscribe(channel, self.by()).await;
+    }
+
+    /// Everything that arrives on subscribed channels from now on.
+    pub(crate) fn notices(&self) -> Notices {
+        self.inner.subscriptions.notices()
     }
 
     fn by(&self) -> Instant {
@@ -128,16 +143,19 @@ fn store_error(failure: Failure, effect: Effect) -> StoreError {
 async fn look(node: &Node, config: &RedisConfig) -> Result<Vec<Warning>, Error> {
     let by = Instant::now() + config.deadline;
     let server = node.server().unwrap_or_else(|| config.server());
-    let info =
-        link::run(node, Order::Plain(&redis::cmd("INFO"), b""), by).await.map_err(|failure| connecting(failure, &server))?;
+    let info = ask(node, &redis::cmd("INFO"), by).await.map_err(|failure| connecting(failure, &server))?;
     let facts = Facts::read(&info).ok_or_else(|| Error::NotRedis { server: Arc::clone(&server), source: None })?;
     if let Some(policy) = facts.eviction_policy().filter(|_| config.strict) {
         return Err(Error::Evicting { server, policy: policy.to_owned() });
     }
     // Many a user may not read the configuration, and many a service does not show it: then this is left open.
-    let save = link::run(node, Order::Plain(redis::cmd("CONFIG").arg("GET").arg("save"), b""), by).await.ok();
+    let save = ask(node, redis::cmd("CONFIG").arg("GET").arg("save"), by).await.ok();
     let save = save.and_then(|answer| redis::from_redis_value::<std::collections::HashMap<String, String>>(answer).ok());
     Ok(facts.warnings(&server, save.as_ref().and_then(|save| save.get("save")).map(String::as_str)))
+}
+
+async fn ask(node: &Node, command: &redis::Cmd, by: Instant) -> Result<Value, Failure> {
+    judge(node, node.send(command, by).await?)
 }
 
 fn connecting(failure: Failure, server: &Arc<str>) -> Error {

@@ -142,6 +142,12 @@ pub enum Error {
         #[source]
         source: Option<Cause>,
     },
+    /// The sentinels have voted for another primary than the one that was connected to.
+    #[error("{server} was voted out by the sentinels; the new primary is being connected to")]
+    Demoted {
+        /// The old primary: scheme, host and port.
+        server: Arc<str>,
+    },
     /// The server may throw holds away when its memory is full, and [`strict`](crate::RedisConfig::strict) is on.
     #[error("{server} evicts keys (maxmemory-policy {policy}), and with them holds; set maxmemory-policy noeviction")]
     Evicting {

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(dead_code, reason = "what clusters and the idempotency store need is the next step")]
 
+mod cluster;
 mod codec;
 mod config;
 mod connection;
@@ -13,10 +14,13 @@ mod holds;
 mod keys;
 mod link;
 mod node;
+mod notices;
 mod reply;
 mod restore;
 mod script;
 mod scripts;
+mod sentinel;
+mod slots;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(test)]

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use redis::{Cmd, Pipeline, RedisError, ServerErrorKind, Value};
+use futures::future::join_all;
+use redis::{Cmd, Pipeline, PushKind, RedisError, ServerErrorKind, Value, cmd};
 use tokio::time::Instant;
 
+use crate::cluster::Cluster;
+use crate::config::{RedisConfig, Target};
+use crate::dial::Endpoint;
 use crate::error::Error;
-use crate::node::{Failure, Node};
+use crate::node::{Failure, Listener, Node};
 use crate::script::{Call, Script};
+use crate::sentinel::Sentinels;
 
 /// One command to send.
 #[derive(Clone, Copy)]
@@ -16,29 +21,115 @@ pub(crate) enum Order<'a> {
     Script(&'a Script, &'a Call),
     /// A command as it is, in the slot of a key.
     Plain(&'a Cmd, &'a [u8]),
+    /// A command that subscribes to a channel.
+    Subscribe(&'a Cmd, &'a [u8]),
 }
 
-impl Order<'_> {
-    /// Sends it to one node; a script that the node does not know is sent again with its text.
-    pub(crate) async fn send(self, node: &Node, deadline: Instant) -> Result<Value, Failure> {
-        match self {
-            Self::Script(script, call) => {
-                let answer = node.send(&script.evalsha(call), deadline).await?;
-                if is_unknown_script(&answer) { node.send(&script.eval(call), deadline).await } else { Ok(answer) }
+/// What calls go out on; cheap to clone.
+#[derive(Clone)]
+pub(crate) enum Link {
+    /// One server, or the primary that sentinels name.
+    Node(Node),
+    /// Many.
+    Cluster(Cluster),
+}
+
+impl Link {
+    /// Connects to what the configuration names.
+    pub(crate) async fn connect(config: &RedisConfig, listener: Listener) -> Result<Self, Error> {
+        let (ca_certificate, within) = (config.ca_certificate.clone(), config.deadline);
+        match &config.target {
+            Target::Single(info) => Node::connect(Endpoint::new(info, ca_certificate, within), listener).await.map(Self::Node),
+            Target::Sentinel { sentinels, service, login } => {
+                let dial = Sentinels::new(sentinels, service, login, config.server(), ca_certificate, within)?;
+                Node::connect(dial, listener).await.map(Self::Node)
             }
-            Self::Plain(command, _) => node.send(command, deadline).await,
+            Target::Cluster(seeds) => {
+                Cluster::connect(seeds, config.server(), ca_certificate, within, listener).await.map(Self::Cluster)
+            }
+        }
+    }
+
+    /// The nodes that are connected.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        match self {
+            Self::Node(node) => vec![node.clone()],
+            Self::Cluster(cluster) => cluster.nodes(),
+        }
+    }
+
+    /// Sends one command.
+    pub(crate) async fn run(&self, order: Order<'_>, deadline: Instant) -> Result<Value, Failure> {
+        match self {
+            Self::Node(node) => run(node, order, deadline).await,
+            Self::Cluster(cluster) => cluster.run(order, deadline).await,
+        }
+    }
+
+    /// Calls a script several times, all at once; the answers stand in the order of the calls.
+    pub(crate) async fn run_all(&self, script: &Script, calls: &[Call], deadline: Instant) -> Result<Vec<Value>, Failure> {
+        match self {
+            Self::Node(node) => run_all(node, script, calls, deadline).await,
+            Self::Cluster(cluster) => {
+                let answers = calls.iter().map(|call| cluster.run(Order::Script(script, call), deadline));
+                join_all(answers).await.into_iter().collect()
+            }
         }
     }
 }
 
-/// Calls a script on one node.
-pub(crate) async fn run(node: &Node, order: Order<'_>, deadline: Instant) -> Result<Value, Failure> {
-    let answer = order.send(node, deadline).await?;
+impl Order<'_> {
+    /// The key by which a cluster finds the node.
+    pub(crate) fn key(&self) -> &[u8] {
+        match self {
+            Self::Script(_, call) => call.first_key().unwrap_or_default(),
+            Self::Plain(_, key) | Self::Subscribe(_, key) => key,
+        }
+    }
+
+    /// Sends it to one node; a script that the node does not know is sent again with its text. `asking` is for a node that
+    /// is just being given the slot, and says that another has sent us there.
+    pub(crate) async fn send(self, node: &Node, asking: bool, deadline: Instant) -> Result<Value, Failure> {
+        match self {
+            Self::Script(script, call) => {
+                let answer = send(node, &script.evalsha(call), asking, deadline).await?;
+                if is_unknown_script(&answer) { send(node, &script.eval(call), asking, deadline).await } else { Ok(answer) }
+            }
+            Self::Plain(command, _) => send(node, command, asking, deadline).await,
+            Self::Subscribe(command, _) => {
+                let answer = send(node, command, asking, deadline).await?;
+                match &answer {
+                    Value::Push { kind: PushKind::SSubscribe, .. } | Value::ServerError(_) => Ok(answer),
+                    // The end of another subscription came between, and was taken for the answer.
+                    _ => {
+                        let source = Arc::new(std::io::Error::other("an answer belongs to another command"));
+                        let error = Error::Lost { server: node.server().unwrap_or_else(|| "redis".into()), source };
+                        node.distrust(error.clone());
+                        Err(Failure::Refused(error))
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn send(node: &Node, command: &Cmd, asking: bool, deadline: Instant) -> Result<Value, Failure> {
+    if !asking {
+        return node.send(command, deadline).await;
+    }
+    // ASKING counts for the very next command, so nobody else's may come between.
+    let mut both = Pipeline::with_capacity(2);
+    both.add_command(cmd("ASKING")).add_command(command.clone());
+    Ok(node.send_all(&both, deadline).await?.pop().unwrap_or(Value::Nil))
+}
+
+async fn run(node: &Node, order: Order<'_>, deadline: Instant) -> Result<Value, Failure> {
+    let answer = order.send(node, false, deadline).await?;
     judge(node, answer)
 }
 
-/// Calls a script several times on one node, in one round trip; those that find it unknown once more with its text.
-pub(crate) async fn run_all(node: &Node, script: &Script, calls: &[Call], deadline: Instant) -> Result<Vec<Value>, Failure> {
+/// One round trip; a second for those that find the script unknown.
+async fn run_all(node: &Node, script: &Script, calls: &[Call], deadline: Instant) -> Result<Vec<Value>, Failure> {
     let mut by_hash = Pipeline::with_capacity(calls.len());
     for call in calls {
         by_hash.add_command(script.evalsha(call));
@@ -57,7 +148,7 @@ pub(crate) async fn run_all(node: &Node, script: &Script, calls: &[Call], deadli
     answers.into_iter().map(|answer| judge(node, answer)).collect()
 }
 
-pub(crate) fn is_unknown_script(answer: &Value) -> bool {
+fn is_unknown_script(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 

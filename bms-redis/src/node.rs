@@ -58,10 +58,8 @@ pub(crate) trait Dial: Send + 'static {
 pub(crate) enum Event {
     /// Something arrived unasked.
     Pushed(PushInfo),
-    /// The connection is gone, and all that was subscribed on it.
+    /// The connection is gone, and all that was subscribed on it; or there is a new one, with nothing subscribed.
     Lost,
-    /// There is a connection again.
-    Restored,
 }
 
 pub(crate) type Listener = Arc<dyn Fn(Event) + Send + Sync>;
@@ -258,7 +256,7 @@ async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener,
         tracing::info!(server = %live.server, "connected to Redis");
         shared.current.store(Some(Arc::new(live)));
         shared.restored.notify_waiters();
-        listener(Event::Restored);
+        listener(Event::Lost);
     }
 }
 

@@ -1,0 +1,304 @@
+//! A cluster: a supervised connection to each primary, and a map of which slot is where.
+//!
+//! Not redis-rs' own cluster connection, for three reasons. It sends a command again whose answer was lost, so that a
+//! refusal at the end does not mean that nothing was done. While it refreshes its map it serves nobody, and one stalled
+//! node holds that up. And it sends ASKING apart from the command that it is meant for, so that another may come between.
+//! Here a command is sent again only after a node has said that it did not carry it out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::future::join_all;
+use parking_lot::Mutex;
+use redis::{ConnectionInfo, ServerErrorKind, Value, cmd};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::config::{at, host_of};
+use crate::dial::Endpoint;
+use crate::error::Error;
+use crate::link::{Order, judge};
+use crate::node::{Dial, Dialled, Event, Failure, Listener, Node, Pushed};
+use crate::slots::{Address, Range, read_ranges, slot_of};
+
+/// The map is asked for when something hints at a change, every so often while a node is down, and now and then anyway.
+const MAP_WHILE_DOWN: Duration = Duration::from_millis(250);
+const MAP_ANYWAY: Duration = Duration::from_secs(15);
+/// And not more often than this, however many calls are sent on at once.
+const MAP_PAUSE: Duration = Duration::from_millis(50);
+/// A node that is slow to tell the map is passed over for the next.
+const MAP_WITHIN: Duration = Duration::from_millis(300);
+/// A key that is just being moved is asked for again after this.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// A call that is sent on more often than this runs in a circle.
+const MOST_REDIRECTS: u32 = 8;
+
+/// A cluster; cheap to clone. The tasks behind it end with the last clone.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    shared: Arc<Shared>,
+    _mapper: Arc<Mapper>,
+}
+
+/// Ends the background task.
+struct Mapper(AbortHandle);
+
+impl Drop for Mapper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Shared {
+    seeds: Vec<Endpoint>,
+    /// How every node is connected to.
+    template: ConnectionInfo,
+    ca_certificate: Option<Arc<[u8]>>,
+    within: Duration,
+    /// All seeds, for errors.
+    server: Arc<str>,
+    map: ArcSwap<Map>,
+    /// Nodes that calls were sent on to and that own no slot yet.
+    newcomers: Mutex<HashMap<Address, Arc<Peer>>>,
+    hint: Notify,
+    listener: Listener,
+}
+
+/// Who owns which slots.
+#[derive(Default)]
+struct Map {
+    /// In order of the slots.
+    ranges: Vec<(Range, Arc<Peer>)>,
+}
+
+/// A node of the cluster, and its connection.
+struct Peer {
+    address: Address,
+    node: Node,
+}
+
+impl Map {
+    fn owner(&self, slot: u16) -> Option<&Arc<Peer>> {
+        let after = self.ranges.partition_point(|(range, _)| range.first <= slot);
+        self.ranges.get(after.checked_sub(1)?).filter(|(range, _)| slot <= range.last).map(|(_, peer)| peer)
+    }
+
+    /// Each node once.
+    fn peers(&self) -> HashMap<&Address, &Arc<Peer>> {
+        self.ranges.iter().map(|(_, peer)| (&peer.address, peer)).collect()
+    }
+}
+
+/// A node of a cluster; that it is a replica is told by its answers.
+struct Member(Endpoint);
+
+impl Dial for Member {
+    async fn dial(&mut self, pushed: Pushed) -> Result<Dialled, Error> {
+        let (connection, facts) = self.0.open_and_look(pushed).await?;
+        let server = Arc::clone(&self.0.server);
+        if !facts.is_cluster_node {
+            return Err(Error::NotCluster { server });
+        }
+        Ok(Dialled { connection, server })
+    }
+}
+
+/// What a node says instead of an answer. It has done nothing.
+enum Redirect {
+    Moved(Address),
+    Ask(Address),
+    Again,
+}
+
+impl Cluster {
+    /// Connects to the cluster that the seeds belong to, and to its primaries.
+    pub(crate) async fn connect(
+        seeds: &[ConnectionInfo],
+        server: Arc<str>,
+        ca_certificate: Option<Arc<[u8]>>,
+        within: Duration,
+        listener: Listener,
+    ) -> Result<Self, Error> {
+        let template = seeds.first().cloned().ok_or(Error::Config { reason: "no node of the cluster is named" })?;
+        let seeds: Vec<Endpoint> = seeds.iter().map(|info| Endpoint::new(info, ca_certificate.clone(), within)).collect();
+        let shared = Arc::new(Shared {
+            seeds,
+            template,
+            ca_certificate,
+            within,
+            server,
+            map: ArcSwap::from_pointee(Map::default()),
+            newcomers: Mutex::default(),
+            hint: Notify::new(),
+            listener,
+        });
+        shared.refresh().await?;
+        let by = Instant::now() + within;
+        let map = shared.map.load_full();
+        join_all(map.peers().values().map(|peer| peer.node.ready(by))).await;
+        let task = tokio::spawn(keep_mapped(Arc::clone(&shared)));
+        Ok(Self { shared, _mapper: Arc::new(Mapper(task.abort_handle())) })
+    }
+
+    /// The primaries that are connected.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        self.shared.map.load().peers().values().map(|peer| &peer.node).filter(|node| node.is_up()).cloned().collect()
+    }
+
+    /// Sends a command to the node that owns its slot, and on from there as often as it is told to.
+    pub(crate) async fn run(&self, order: Order<'_>, deadline: Instant) -> Result<Value, Failure> {
+        let slot = slot_of(order.key());
+        let mut sent_on: Option<(Arc<Peer>, bool)> = None;
+        let mut redirects = 0;
+        loop {
+            let (peer, asking) = match sent_on.take() {
+                Some(target) => target,
+                None => (self.owner(slot)?, false),
+            };
+            let answer = order.send(&peer.node, asking, deadline).await.inspect_err(|_| self.shared.hint.notify_one())?;
+            let redirect = Redirect::read(&answer, &peer.address.host).filter(|_| redirects < MOST_REDIRECTS);
+            match redirect {
+                Some(Redirect::Moved(address)) => {
+                    redirects += 1;
+                    self.shared.hint.notify_one();
+                    sent_on = Some((self.shared.peer_at(&address, deadline).await, false));
+                }
+                Some(Redirect::Ask(address)) => {
+                    redirects += 1;
+                    sent_on = Some((self.shared.peer_at(&address, deadline).await, true));
+                }
+                Some(Redirect::Again) if Instant::now() + AGAIN_AFTER < deadline => tokio::time::sleep(AGAIN_AFTER).await,
+                _ => {
+                    // Whatever is wrong with the cluster, the map is where it shows.
+                    if matches!(answer, Value::ServerError(_)) {
+                        self.shared.hint.notify_one();
+                    }
+                    return judge(&peer.node, answer);
+                }
+            }
+        }
+    }
+
+    fn owner(&self, slot: u16) -> Result<Arc<Peer>, Failure> {
+        self.shared.map.load().owner(slot).cloned().ok_or_else(|| {
+            self.shared.hint.notify_one();
+            let source = Arc::new(std::io::Error::other("no node owns the slot"));
+            Failure::Refused(Error::Refused { server: Arc::clone(&self.shared.server), code: "CLUSTERDOWN".into(), source })
+        })
+    }
+}
+
+impl Redirect {
+    /// Reads `MOVED`, `ASK` and `TRYAGAIN`, said by the node at `host`.
+    fn read(answer: &Value, host: &str) -> Option<Self> {
+        let Value::ServerError(error) = answer else { return None };
+        let address = || Address::read(error.details()?.split_ascii_whitespace().nth(1)?, host);
+        match error.kind()? {
+            ServerErrorKind::Moved => address().map(Self::Moved),
+            ServerErrorKind::Ask => address().map(Self::Ask),
+            ServerErrorKind::TryAgain => Some(Self::Again),
+            _ => None,
+        }
+    }
+}
+
+impl Shared {
+    /// The node at an address, which need not be on the map yet.
+    async fn peer_at(&self, address: &Address, deadline: Instant) -> Arc<Peer> {
+        let known = self.map.load().peers().get(address).map(|peer| Arc::clone(peer));
+        let peer = known.unwrap_or_else(|| {
+            let mut newcomers = self.newcomers.lock();
+            Arc::clone(newcomers.entry(address.clone()).or_insert_with(|| self.start(address)))
+        });
+        peer.node.ready(deadline).await;
+        peer
+    }
+
+    fn start(&self, address: &Address) -> Arc<Peer> {
+        let info = at(&self.template, &address.host, address.port);
+        let endpoint = Endpoint::new(&info, self.ca_certificate.clone(), self.within);
+        let source = Arc::new(std::io::Error::from(std::io::ErrorKind::NotConnected));
+        let down = Error::Unreachable { server: Arc::clone(&endpoint.server), source };
+        let node = Node::start(Member(endpoint), Arc::clone(&self.listener), down);
+        Arc::new(Peer { address: address.clone(), node })
+    }
+
+    /// Asks for the map until a node tells it, the connected ones first.
+    async fn refresh(&self) -> Result<(), Error> {
+        let map = self.map.load_full();
+        for peer in map.peers().values().filter(|peer| peer.node.is_up()) {
+            let by = Instant::now() + MAP_WITHIN;
+            if let Ok(answer) = peer.node.send(&slots_command(), by).await
+                && let Some(ranges) = read_ranges(&answer, &peer.address.host)
+            {
+                self.install(ranges);
+                return Ok(());
+            }
+        }
+        let mut problem = Error::Config { reason: "no node of the cluster is named" };
+        for seed in &self.seeds {
+            match ask_seed(seed).await {
+                Ok(ranges) => {
+                    self.install(ranges);
+                    return Ok(());
+                }
+                Err(error) => problem = error,
+            }
+        }
+        Err(problem)
+    }
+
+    /// Makes these ranges the map. Nodes that were known stay connected.
+    fn install(&self, mut ranges: Vec<Range>) {
+        ranges.sort_unstable_by_key(|range| range.first);
+        let old = self.map.load_full();
+        if old.ranges.iter().map(|(range, _)| range).eq(&ranges) {
+            return;
+        }
+        let mut peers: HashMap<Address, Arc<Peer>> =
+            old.peers().into_iter().map(|(address, peer)| (address.clone(), Arc::clone(peer))).collect();
+        peers.extend(std::mem::take(&mut *self.newcomers.lock()));
+        let mut peer_of = |address: &Address| Arc::clone(peers.entry(address.clone()).or_insert_with(|| self.start(address)));
+        let ranges: Vec<(Range, Arc<Peer>)> = ranges.into_iter().map(|range| (range.clone(), peer_of(&range.owner))).collect();
+        tracing::info!(cluster = %self.server, ranges = ranges.len(), "the slots of the cluster are mapped");
+        self.map.store(Arc::new(Map { ranges }));
+        // What was subscribed on a slot that has moved is gone.
+        (self.listener)(Event::Lost);
+    }
+}
+
+fn slots_command() -> redis::Cmd {
+    let mut command = cmd("CLUSTER");
+    command.arg("SLOTS");
+    command
+}
+
+/// Asks a node that was named in the configuration, over a connection that is given up afterwards.
+async fn ask_seed(seed: &Endpoint) -> Result<Vec<Range>, Error> {
+    let (mut connection, facts) = seed.open_and_look(Box::new(|_| {})).await?;
+    let server = || Arc::clone(&seed.server);
+    if !facts.is_cluster_node {
+        return Err(Error::NotCluster { server: server() });
+    }
+    let command = slots_command();
+    let answer = connection.send_packed_command(&command);
+    let answer = tokio::time::timeout(seed.within, answer).await.map_err(|_| seed.no_answer())?;
+    let answer = answer.and_then(Value::extract_error).map_err(|error| seed.failed(&error))?;
+    read_ranges(&answer, &host_of(&seed.info)).ok_or_else(|| Error::NotRedis { server: server(), source: None })
+}
+
+/// Keeps the map right for as long as the cluster is used.
+async fn keep_mapped(shared: Arc<Shared>) {
+    loop {
+        let is_down = shared.map.load().ranges.iter().any(|(_, peer)| !peer.node.is_up());
+        let pause = if is_down { MAP_WHILE_DOWN } else { MAP_ANYWAY };
+        let _ = tokio::time::timeout(pause, shared.hint.notified()).await;
+        if let Err(error) = shared.refresh().await {
+            tracing::warn!(%error, "the slots of the cluster cannot be read");
+        }
+        tokio::time::sleep(MAP_PAUSE).await;
+    }
+}
