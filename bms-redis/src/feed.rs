@@ -11,6 +11,7 @@ use std::time::Duration;
 use bms_domain::id::ShowId;
 use bms_domain::seat::SeatSet;
 use bms_domain::store::{Changes, OccupancyChange};
+use futures::future::join_all;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use crate::codec::{self, Unreadable};
 use crate::connection::Redis;
 use crate::keys::Keys;
+use crate::notices::Notice;
 use crate::reply::Reply;
 
 /// How often the log is asked for those who wait: also what expires while nobody asks is seen after so long.
@@ -100,13 +102,44 @@ impl Feeds {
 }
 
 /// Subscribes, listens, and stops watching what nobody asks for.
-async fn work(_redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiver<Vec<u8>>) {
+async fn work(redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiver<Vec<u8>>) {
+    let mut notices = redis.notices();
     let mut cleaning = tokio::time::interval(WATCHED_FOR);
     loop {
         tokio::select! {
-            wish = wishes.recv() => if wish.is_none() { return },
-            _ = cleaning.tick() => shows.lock().retain(|_, feed| !feed.is_idle()),
+            wish = wishes.recv() => match wish {
+                Some(channel) => subscribe(&redis, channel).await,
+                None => return,
+            },
+            notice = notices.next() => match notice {
+                Some(Notice::Message { channel, payload }) => {
+                    let feed = shows.lock().get(&*channel).cloned();
+                    if let (Some(feed), Ok(change)) = (feed, read_notice(&payload)) {
+                        feed.tell(change);
+                    }
+                }
+                Some(Notice::Lost) => {
+                    let channels: Vec<Vec<u8>> = {
+                        let shows = shows.lock();
+                        shows.values().for_each(|feed| feed.forget());
+                        shows.keys().cloned().collect()
+                    };
+                    join_all(channels.into_iter().map(|channel| subscribe(&redis, channel))).await;
+                }
+                None => return,
+            },
+            _ = cleaning.tick() => {
+                let idle: Vec<Vec<u8>> = shows.lock().extract_if(|_, feed| feed.is_idle()).map(|(channel, _)| channel).collect();
+                join_all(idle.iter().map(|channel| redis.unsubscribe(channel))).await;
+            }
         }
+    }
+}
+
+/// Without its channel a show's log alone is asked, once a second.
+async fn subscribe(redis: &Redis, channel: Vec<u8>) {
+    if let Err(error) = redis.subscribe(&channel).await {
+        tracing::debug!(%error, "changes of a show are not told");
     }
 }
 

@@ -279,6 +279,10 @@ impl HoldStore for RedisHolds {
         }
     }
 
+    fn newest(&self, show: &ShowId) -> Option<u64> {
+        self.feeds.watch(show)?.newest()
+    }
+
     async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {
         let mut retired = 0;
         for show in self.due(limit).await? {

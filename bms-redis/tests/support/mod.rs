@@ -1,0 +1,35 @@
+//! What the tests of the stores share.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it; a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bms_domain::testing::{Fresh, ManualClock, Runtime};
+use bms_redis::{Redis, RedisConfig, RedisHolds};
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+
+/// Runs the suites' tasks on tokio.
+pub struct Tokio(pub Handle);
+
+impl Runtime for Tokio {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+
+    fn block_on(&self, task: BoxFuture<'_, ()>) {
+        self.0.block_on(task);
+    }
+}
+
+/// A connection with a key prefix of its own, so that cases do not see each other's holds.
+pub async fn connect(url: &str) -> Redis {
+    static CASES: AtomicU32 = AtomicU32::new(0);
+    let prefix = format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed));
+    Redis::connect(RedisConfig::new(url).unwrap().prefix(&prefix).unwrap()).await.unwrap()
+}
+
+/// A hold store that nothing was done to.
+pub async fn fresh_holds(url: &str, clock: ManualClock) -> Fresh<RedisHolds> {
+    Fresh::new(RedisHolds::new(connect(url).await).with_clock(Arc::new(clock)))
+}
