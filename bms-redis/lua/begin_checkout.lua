@@ -1,9 +1,11 @@
 -- Links an order to a hold and prolongs it.
--- ARGV  3 hold   4 owner, or '' for an administrator   5 order   6 how long from now it must last, in ms
+-- ARGV  3 'h' .. id   4 owner, or '' for an administrator   5 order   6 how long from now it must last, in ms
 --       7 the longest that a hold lasts from its beginning, in ms
 -- Gives  now, whether this changed the hold, and its record as it is now (nil when there is none).
+-- include show
+-- include holds
 
-load(call('HGET', SHOW, 'm'))
+load(call('HGET', RECORDS, META))
 retire(64)
 local hold = read(ARGV[3])
 local changes = false

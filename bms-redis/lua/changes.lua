@@ -1,15 +1,18 @@
--- ARGV  3 the version after which changes are wanted, and 4 the one that follows it
+-- ARGV  3 the version after which changes are wanted
 -- Gives  'K', version, and the changes after the version (none when it is the present one)   'G' a gap   'A' ask again
+-- include show
+-- include holds
 
-local numbers_now = call('HGET', SHOW, 'm')
-if not numbers_now then return { 'G' } end
-load(numbers_now)
+local numbers = call('HGET', RECORDS, META)
+if not numbers then return { 'G' } end
+load(numbers)
 retire(256)
 save()
 if now >= due then return { 'A' } end
-local at = string.format('%.0f', version)
+local at, missing = format('%d', version), version - tonumber(ARGV[3])
 if at == ARGV[3] then return { 'K', at, {} } end
-local entries = call('XRANGE', LOG, ARGV[4] .. '-0', '+')
--- Each version has its change: one that is not there any more leaves a hole at the beginning.
-if #entries == 0 or entries[1][1] ~= ARGV[4] .. '-0' then return { 'G' } end
-return { 'K', at, entries }
+if missing < 1 or missing > CHANGES_KEPT then return { 'G' } end
+local changes = call('LRANGE', LOG, -missing, -1)
+-- Each version has its change, but for one that began a new plan.
+if #changes < missing or unpack_as('>d', changes[1]) ~= version - missing + 1 then return { 'G' } end
+return { 'K', at, changes }

@@ -1,8 +1,10 @@
 -- Gives  'K', seats held, seats sold   'N' not primed   'A' ask again
+-- include show
+-- include holds
 
-local numbers_now = call('HGET', SHOW, 'm')
-if not numbers_now then return { 'N' } end
-load(numbers_now)
+local numbers = call('HGET', RECORDS, META)
+if not numbers then return { 'N' } end
+load(numbers)
 retire(256)
 save()
 if now >= due then return { 'A' } end

@@ -1,8 +1,10 @@
 -- Unlinks an order that ended; the hold falls back to its own end.
--- ARGV  3 hold   4 order
+-- ARGV  3 'h' .. id   4 order
 -- Gives  now, whether this changed the hold, and its record as it is now (nil when there is none).
+-- include show
+-- include holds
 
-load(call('HGET', SHOW, 'm'))
+load(call('HGET', RECORDS, META))
 retire(64)
 local hold = read(ARGV[3])
 local changes = hold and hold.state == 'L' and hold.till > now and hold.order == ARGV[4]

@@ -1,7 +1,10 @@
 -- Frees the seats that are marked sold to a cancelled order. Its sale is not marked again, whoever tells of it.
--- ARGV  3 order   4 hold   5 owner   6 the seats
+-- ARGV  3 order   4 'h' .. id of the hold   5 owner   6 the seats
+-- include show
+-- include holds
+-- include sales
 
-load(call('HGET', SHOW, 'm'))
+load(call('HGET', RECORDS, META))
 retire(64)
 local order = ARGV[3]
 local bought = sale(order) or { owner = ARGV[5], seats = {} }

@@ -1,7 +1,10 @@
 -- Marks seats sold that the durable store sold, and their hold consumed.
--- ARGV  3 order   4 hold   5 owner   6 the seats
+-- ARGV  3 order   4 'h' .. id of the hold   5 owner   6 the seats
+-- include show
+-- include holds
+-- include sales
 
-load(call('HGET', SHOW, 'm'))
+load(call('HGET', RECORDS, META))
 retire(64)
 sell(ARGV[3], ARGV[4], ARGV[5], unpack_seats(ARGV[6], 1, #ARGV[6]))
 save()

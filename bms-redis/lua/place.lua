@@ -1,67 +1,68 @@
 -- Holds all of the seats, or none.
--- ARGV  3 hold   4 owner and seats as the record has them   5 the rest of its body   6 owner   7 layout   8 ttl in ms
---       9 the most seats of a hold   10 the most seats of a user   11… the seats as '#' .. index
+-- ARGV  3 'u' .. show .. ':' .. owner   4 'h' .. id   5 the hold's body, as the record has it   6 layout   7 ttl in ms
+--       8 the most seats of a hold   9 the most seats of a user   10… the seats
 -- Gives  'P' it is held   'E', record: it was there   'T', seats' marks: some are taken   'M' too many for a hold
 --        'U' too many for the user   'I' the id is another hold's   'N', frees, version: the show is not primed
 --        'B' a seat that the plan does not have   'A' ask again: more holds are to be retired first. Each with `now` second.
+--
+-- This is the script that a rush calls. A function costs as much as half a command, so none is made before it is needed.
+-- include show
 
-local id, claim, owner = ARGV[3], ARGV[4], ARGV[6]
-local wanted = #ARGV - 10
-local answer = call('HMGET', SHOW, 'm', 'u' .. owner)
-load(answer[1])
-if now >= due then
+local body, wanted = ARGV[5], #ARGV - 9
+local found = call('HMGET', RECORDS, META, ARGV[3], ARGV[4])
+local numbers, has, record = found[1], found[2], found[3]
+if numbers then
+  version, frees, due, held, sold, size, touched, layout = unpack_as(NUMBERS, numbers)
+end
+if not numbers or now >= due then
+  -- include holds
+  load(numbers)
   retire(64)
-  answer[2] = call('HGET', SHOW, 'u' .. owner)
+  save()
+  found = call('HMGET', RECORDS, ARGV[3], ARGV[4])
+  has, record = found[1], found[2]
 end
 
-local record = call('HGET', HOLDS, id)
+local claim = string.byte(body) + 3 + 3 * wanted
 if record then
-  save()
-  if string.sub(record, 18, 17 + #claim) == claim then return { 'E', now, record } end
+  if string.sub(record, 18, 17 + claim) == string.sub(body, 1, claim) then return { 'E', now, record } end
   return { 'I', now }
 end
-if layout ~= ARGV[7] then
-  save()
-  return { 'N', now, string.format('%.0f', frees), string.format('%.0f', version) }
-end
+if layout ~= ARGV[6] then return { 'N', now, format('%d', frees), format('%d', version) } end
+if wanted > tonumber(ARGV[8]) then return { 'M', now } end
 
-if wanted > tonumber(ARGV[9]) then
-  save()
-  return { 'M', now }
-end
-
-local get = { 'BITFIELD_RO', SEATS }
-for i = 11, #ARGV do
-  if tonumber(string.sub(ARGV[i], 2)) >= size then
-    save()
-    return { 'B', now }
-  end
-  local n = #get
-  get[n + 1], get[n + 2], get[n + 3] = 'GET', 'u2', ARGV[i]
-end
-local found = call(unpack(get))
-local taken = false
+local get, set = { 'BITFIELD_RO', SEATS }, { 'BITFIELD', SEATS }
 for i = 1, wanted do
-  if found[i] ~= FREE then taken = true end
+  local seat = tonumber(ARGV[9 + i])
+  if seat >= size then return { 'B', now } end
+  local place, g, s = format('#%d', seat), 3 * i, 4 * i - 1
+  get[g], get[g + 1], get[g + 2] = 'GET', 'u2', place
+  set[s], set[s + 1], set[s + 2], set[s + 3] = 'SET', 'u2', place, '1'
 end
-local has = tonumber(answer[2] or 0)
-if taken or has + wanted > tonumber(ARGV[10]) then
-  save()
+local taken = call(unpack(get))
+local refused
+for i = 1, wanted do
+  if taken[i] ~= FREE then refused = { 'T', now, taken } end
+end
+has = tonumber(has or 0) + wanted
+if not refused and has > tonumber(ARGV[9]) then refused = { 'U', now } end
+if refused then
   if now >= due then return { 'A', now } end
-  if taken then return { 'T', now, found } end
-  return { 'U', now }
+  return refused
 end
 
-local set = { 'BITFIELD', SEATS }
-for i = 11, #ARGV do
-  local n = #set
-  set[n + 1], set[n + 2], set[n + 3], set[n + 4] = 'SET', 'u2', ARGV[i], HELD
-end
 call(unpack(set))
-local ttl = tonumber(ARGV[8])
-call('HSET', HOLDS, id, struct.pack('>c1I6I5I5', 'H', now, ttl, ttl) .. claim .. ARGV[5])
-enqueue(id, now + ttl)
-held = held + wanted
-changed('h', string.sub(claim, #owner + 4))
-call('HSET', SHOW, 'm', numbers(), 'u' .. owner, has + wanted)
+local ttl = tonumber(ARGV[7])
+local till = format('%d', now + ttl)
+if now + ttl < due then
+  due = now + ttl
+  call('ZADD', DUE, till, string.sub(META, 2))
+end
+version = version + 1
+call('HSET', RECORDS, META, pack(NUMBERS, version, frees, due, held + wanted, sold, size, now, #layout, layout),
+  ARGV[3], format('%d', has), ARGV[4], pack(HEAD, 'H', now, ttl, ttl) .. body)
+call('ZADD', LIVE, till, ARGV[4])
+local change = pack('>d', version) .. 'h' .. string.sub(body, claim - 3 * wanted + 1, claim)
+if call('RPUSH', LOG, change) > 1280 then call('LTRIM', LOG, '-1024', '-1') end
+call('SPUBLISH', LOG, change)
 return { 'P', now }

@@ -1,8 +1,10 @@
 -- Gives a hold's seats back.
--- ARGV  3 hold   4 owner, or '' for an administrator
+-- ARGV  3 'h' .. id   4 owner, or '' for an administrator
 -- Gives  now, whether this changed the hold, and its record as it is now (nil when there is none).
+-- include show
+-- include holds
 
-load(call('HGET', SHOW, 'm'))
+load(call('HGET', RECORDS, META))
 retire(64)
 local hold = read(ARGV[3])
 local changes = hold and hold.state == 'H' and hold.till > now and (ARGV[4] == '' or ARGV[4] == hold.owner)

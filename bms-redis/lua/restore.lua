@@ -2,23 +2,22 @@
 -- last primes the show, and each hands the fence on to the next.
 -- ARGV  3 frees   4 version   5 layout   6 seats of the plan   7 whether this is the first part ('1' or '0')   8 the last part
 --       9 in the first part: the sold seats, as marks (two bits a seat)
---       10 how many sales   then for each: order, hold, owner, seats
---       then for each pending order: order, hold, its seats, owner and seats as the record has them, the rest of the body, how long it lasts in ms
+--       10 how many sales   then for each: order, 'h' .. id of the hold, owner, seats
+--       then for each pending order: order, 'h' .. id of the hold, its seats, the hold's body, how long it lasts in ms
 -- Gives  'S' stale, or 'D' done; frees, version; seats that were marked sold, and that were marked free; 'A' ask again.
+-- include show
+-- include holds
+-- include sales
 
-load(call('HGET', SHOW, 'm'))
+load(call('HGET', RECORDS, META))
 retire(256)
-local function fence() return string.format('%.0f', frees), string.format('%.0f', version) end
-local function answer(code, added, freed)
+local function answer(code, at, added, freed)
   save()
-  local f, v = fence()
-  return { code, f, v, added, freed }
+  return { code, format('%d', frees), at, added, freed }
 end
-if now >= due then return answer('A', 0, 0) end
-local f, v = fence()
-if f ~= ARGV[3] then return answer('S', 0, 0) end
-local quiet = v == ARGV[4]
-local primed = layout ~= ''
+if now >= due then return answer('A', '0', 0, 0) end
+if format('%d', frees) ~= ARGV[3] then return answer('S', format('%d', version), 0, 0) end
+local quiet, primed = format('%d', version) == ARGV[4], layout ~= ''
 dirty = true
 
 -- Another plan: what was held by the old one ends, and who follows the show reads it anew.
@@ -31,15 +30,13 @@ if primed and layout ~= ARGV[5] then
       call('RPUSH', ENDED, id)
     end
   end
-  for _, field in ipairs(call('HKEYS', SHOW)) do
-    local kind, bought = string.sub(field, 1, 1), nil
-    if kind == 'o' then bought = sale(string.sub(field, 2)) end
-    if bought and bought.freed then
-      bought.seats = {}
-      write_sale(string.sub(field, 2), bought)
-    elseif kind ~= 'm' then
-      call('HDEL', SHOW, field)
-    end
+  for _, order in ipairs(orders()) do
+    local bought = sale(order)
+    bought.seats = {}
+    if bought.freed then write_sale(order, bought) else call('HDEL', RECORDS, ORDER .. order) end
+  end
+  for _, field in ipairs(call('HKEYS', RECORDS)) do
+    if string.sub(field, 1, #USER) == USER then call('HDEL', RECORDS, field) end
   end
   call('DEL', SEATS, LIVE, LOG)
   version, held, sold, size, due = version + 1, 0, 0, 0, NEVER
@@ -77,8 +74,9 @@ end
 
 -- Old news of an order that has ended since would take seats from those who have them now.
 while at <= #ARGV and (quiet or not primed) do
-  local order, id, seats, claim, rest, lasts = ARGV[at], ARGV[at + 1], unpack_seats(ARGV[at + 2], 1, #ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 5])
-  at = at + 6
+  local order, id, packed, body, lasts = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
+  local seats = unpack_seats(packed, 1, #packed)
+  at = at + 5
   local fits = true
   for i, found in ipairs(marks(seats)) do fits = fits and found ~= SOLD and seats[i] < size end
   local hold = fits and read(id)
@@ -91,19 +89,17 @@ while at <= #ARGV and (quiet or not primed) do
   elseif fits then
     cut_short(seats, id)
     mark(seats, HELD)
-    call('HSET', HOLDS, id, struct.pack('>c1I6I5I5', 'L', now, lasts, lasts) .. claim .. rest .. order)
-    local owner = struct.unpack('>Bc0', claim)
+    call('HSET', RECORDS, id, pack(HEAD, 'L', now, lasts, lasts) .. body .. order)
+    local owner = unpack_as('>Bc0', body)
     tally(owner, #seats)
     enqueue(id, now + lasts)
     held = held + #seats
     if holders then
       for _, seat in ipairs(seats) do holders[seat] = id end
     end
-    changed('h', pack_seats(seats))
+    changed('h', packed)
   end
 end
 if ARGV[8] == '1' then layout = ARGV[5] end
-local told = answer('D', added, #freed)
 -- What this part changed itself is no reason for the next one to think that somebody else did; what others changed is.
-if not quiet then told[3] = '0' end
-return told
+return answer('D', quiet and format('%d', version) or '0', added, #freed)

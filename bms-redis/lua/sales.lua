@@ -1,4 +1,4 @@
--- Seats that the durable store sold. After show.lua, before a script that marks them.
+-- Seats that the durable store sold. After holds.lua.
 
 -- Which hold is on a seat, of all live holds. Looked up only when the durable store and this one disagree.
 local holders
@@ -24,15 +24,24 @@ end
 
 -- What an order bought: whether that was freed since, its owner, and the seats that are still marked as its own.
 local function sale(order)
-  local record = call('HGET', SHOW, 'o' .. order)
+  local record = call('HGET', RECORDS, ORDER .. order)
   if not record then return nil end
-  local freed, owner, at = struct.unpack('>c1Bc0', record)
+  local freed, owner, at = unpack_as('>c1Bc0', record)
   return { freed = freed == 'f', owner = owner, seats = unpack_seats(record, at, #record) }
 end
 
 local function write_sale(order, bought)
-  local head = struct.pack('>c1Bc0', bought.freed and 'f' or 's', #bought.owner, bought.owner)
-  call('HSET', SHOW, 'o' .. order, head .. pack_seats(bought.seats))
+  local head = pack('>c1Bc0', bought.freed and 'f' or 's', #bought.owner, bought.owner)
+  call('HSET', RECORDS, ORDER .. order, head .. pack_seats(bought.seats))
+end
+
+-- Every order of the show. Looks through the whole shard: only for what seldom happens.
+local function orders()
+  local found, prefix = {}, #ORDER
+  for _, field in ipairs(call('HKEYS', RECORDS)) do
+    if string.sub(field, 1, prefix) == ORDER then found[#found + 1] = string.sub(field, prefix + 1) end
+  end
+  return found
 end
 
 local function set_of(seats)
@@ -54,17 +63,13 @@ end
 -- Takes seats from whichever orders they are marked as: a cancellation was missed, or is made up for.
 local function take_back(seats)
   local set = set_of(seats)
-  local fields = call('HKEYS', SHOW)
-  for _, field in ipairs(fields) do
-    if string.sub(field, 1, 1) == 'o' then
-      local order = string.sub(field, 2)
-      local bought = sale(order)
-      local taken, left = split(bought.seats, set)
-      if #taken > 0 then
-        tally(bought.owner, -#taken)
-        bought.seats = left
-        if #left > 0 or bought.freed then write_sale(order, bought) else call('HDEL', SHOW, field) end
-      end
+  for _, order in ipairs(orders()) do
+    local bought = sale(order)
+    local taken, left = split(bought.seats, set)
+    if #taken > 0 then
+      tally(bought.owner, -#taken)
+      bought.seats = left
+      if #left > 0 or bought.freed then write_sale(order, bought) else call('HDEL', RECORDS, ORDER .. order) end
     end
   end
 end

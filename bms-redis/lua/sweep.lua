@@ -1,17 +1,19 @@
 -- Tidies a show up: retires holds, forgets holds that ended long ago, and the show when nothing has happened to it for long.
 -- ARGV  3 how many holds to retire and to forget at most
 -- Gives  how many holds were retired.
+-- include show
+-- include holds
 
-local numbers_now = call('HGET', SHOW, 'm')
-if not numbers_now then
-  call('ZREM', DUE, ARGV[1])
+local numbers = call('HGET', RECORDS, META)
+if not numbers then
+  call('ZREM', DUE, SHOW)
   return 0
 end
-load(numbers_now)
+load(numbers)
 local limit = tonumber(ARGV[3])
 local retired = retire(limit)
 save()
-local next_at = due
+local next_at = math.min(due, now + KEPT_FOR)
 for _ = 1, limit do
   local oldest = call('LINDEX', ENDED, 0)
   if not oldest then break end
@@ -21,20 +23,22 @@ for _ = 1, limit do
       next_at = math.min(next_at, hold.till + KEPT_FOR)
       break
     end
-    call('HDEL', HOLDS, oldest)
+    call('HDEL', RECORDS, oldest)
   end
   call('LPOP', ENDED)
 end
-if call('EXISTS', LIVE, ENDED) == 0 and not dirty then
-  if touched + FORGOTTEN_AFTER <= now then
-    call('DEL', SHOW, SEATS, LOG)
-    call('ZREM', DUE, ARGV[1])
+if not dirty and call('EXISTS', LIVE, ENDED) == 0 then
+  next_at = touched + FORGOTTEN_AFTER
+  if next_at <= now then
+    for _, field in ipairs(call('HKEYS', RECORDS)) do
+      local owner = string.sub(field, 1, #USER)
+      if owner == USER or owner == ORDER then call('HDEL', RECORDS, field) end
+    end
+    call('HDEL', RECORDS, META)
+    call('DEL', SEATS, LOG)
+    call('ZREM', DUE, SHOW)
     return retired
   end
-  next_at = math.min(next_at, touched + FORGOTTEN_AFTER)
-elseif call('EXISTS', ENDED) == 1 and next_at == NEVER then
-  next_at = now
 end
-if next_at == NEVER then next_at = now + KEPT_FOR end
-call('ZADD', DUE, next_at, ARGV[1])
+call('ZADD', DUE, format('%d', next_at), SHOW)
 return retired

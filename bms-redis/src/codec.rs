@@ -1,8 +1,8 @@
 //! What is written in Redis, and how it is read back.
 //!
-//! A hold's record is a head that the scripts read and write (`lua/show.lua`), a body that is written once, and the id of
-//! the order that is linked. The body is the *claim*, which the scripts read too: the owner's length (1 byte), the owner, the
-//! number of seats (2 bytes), the seats (3 bytes each); and the rest, which only this module reads: the lengths and names of
+//! A hold's record is a head that the scripts read and write (`lua/holds.lua`), a body that is written once, and the id of
+//! the order that is linked. The body begins with what the scripts read too: the owner's length (1 byte), the owner, the
+//! number of seats (2 bytes), the seats (3 bytes each); then comes what only this module reads: the lengths and names of
 //! show and layout, the price (8 bytes) and the currency (3 letters). All numbers are big-endian.
 
 use std::str::FromStr;
@@ -28,19 +28,22 @@ impl From<Unreadable> for StoreError {
     }
 }
 
-/// The most seats that a hold's record can name.
-const MOST_SEATS: usize = u16::MAX as usize;
 /// Seat indices take three bytes.
 const SEAT_LIMIT: SeatIndex = 1 << 24;
 
 /// Seats as three bytes each; `None` for an index that does not fit.
 pub(crate) fn pack_seats(seats: &SeatSet) -> Option<Vec<u8>> {
     let mut packed = Vec::with_capacity(3 * seats.len());
+    put_seats(&mut packed, seats)?;
+    Some(packed)
+}
+
+fn put_seats(packed: &mut Vec<u8>, seats: &SeatSet) -> Option<()> {
     for seat in seats.iter() {
         let [_, bytes @ ..] = Some(seat).filter(|seat| *seat < SEAT_LIMIT)?.to_be_bytes();
         packed.extend(bytes);
     }
-    Some(packed)
+    Some(())
 }
 
 /// Reads packed seats.
@@ -53,29 +56,21 @@ pub(crate) fn unpack_seats(packed: &[u8]) -> Result<SeatSet, Unreadable> {
     }
 }
 
-/// The part of a hold's body that the scripts read: owner and seats. `None` for more seats than a record can name.
-pub(crate) fn claim(owner: &UserId, seats: &SeatSet) -> Option<Vec<u8>> {
-    let count = u16::try_from(seats.len()).ok().filter(|_| seats.len() <= MOST_SEATS)?;
-    let packed = pack_seats(seats)?;
-    let mut claim = Vec::with_capacity(3 + owner.as_str().len() + packed.len());
-    claim.push(u8::try_from(owner.as_str().len()).ok()?);
-    claim.extend(owner.as_str().as_bytes());
-    claim.extend(count.to_be_bytes());
-    claim.extend(packed);
-    Some(claim)
-}
-
-/// The part of a hold's body that only this module reads: show, layout and price.
-pub(crate) fn rest(show: &ShowId, layout: &LayoutId, price: Money) -> Vec<u8> {
-    let mut rest = Vec::with_capacity(13 + show.as_str().len() + layout.as_str().len());
+/// A hold's body. `None` for more seats than a record can name.
+pub(crate) fn body(owner: &UserId, seats: &SeatSet, show: &ShowId, layout: &LayoutId, price: Money) -> Option<Vec<u8>> {
+    let owner = owner.as_str().as_bytes();
+    let mut body = Vec::with_capacity(18 + owner.len() + 3 * seats.len() + show.as_str().len() + layout.as_str().len());
+    body.push(u8::try_from(owner.len()).ok()?);
+    body.extend(owner);
+    body.extend(u16::try_from(seats.len()).ok()?.to_be_bytes());
+    put_seats(&mut body, seats)?;
     for name in [show.as_str(), layout.as_str()] {
-        // The alphabets of both ids bound their lengths far below 256.
-        rest.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-        rest.extend(name.as_bytes());
+        body.push(u8::try_from(name.len()).ok()?);
+        body.extend(name.as_bytes());
     }
-    rest.extend(price.amount().to_be_bytes());
-    rest.extend(price.currency().code().as_bytes());
-    rest
+    body.extend(price.amount().to_be_bytes());
+    body.extend(price.currency().code().as_bytes());
+    Some(body)
 }
 
 /// Reads a hold's record, as it stands at `now`: past its end it has expired (promise P5).
@@ -204,7 +199,7 @@ mod tests {
         OrderId::new(ShowId::parse("s").unwrap().shard(), Uuid::from_u128(7))
     }
 
-    /// A record as `lua/show.lua` writes it.
+    /// A record as `lua/holds.lua` writes it.
     fn record(state: u8, created: i64, own: i64, till: i64, body: &[u8], order: Option<OrderId>) -> Vec<u8> {
         let mut record = vec![state];
         record.extend(&created.to_be_bytes()[2..]);
@@ -232,7 +227,7 @@ mod tests {
                 (b'E', None, HoldState::Expired { at: until }),
                 (b'C', Some(order()), HoldState::Consumed { order: order(), at: until }),
             ][state];
-            let body = [claim(&owner, &seats).unwrap(), rest(&show, &layout, price)].concat();
+            let body = body(&owner, &seats, &show, &layout, price).unwrap();
             let id = HoldId::of(&show, Uuid::from_u128(1));
             let record = record(letter, created, own, till, &body, linked);
             let now = Timestamp::from_millis(created);
@@ -263,8 +258,8 @@ mod tests {
     #[test]
     fn a_record_past_its_end_has_expired() {
         let (show, layout) = (ShowId::parse("s").unwrap(), LayoutId::parse("p").unwrap());
-        let claim = claim(&UserId::parse("ann").unwrap(), &[1].into_iter().collect()).unwrap();
-        let body = [claim, rest(&show, &layout, Money::new(1, Currency::EUR).unwrap())].concat();
+        let ann = UserId::parse("ann").unwrap();
+        let body = body(&ann, &[1].into_iter().collect(), &show, &layout, Money::new(1, Currency::EUR).unwrap()).unwrap();
         let record = record(b'H', 1_000, 500, 500, &body, None);
         let id = HoldId::of(&show, Uuid::from_u128(1));
         let state = |now| hold(id, &record, Timestamp::from_millis(now)).unwrap().state;
@@ -274,9 +269,10 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let ann = UserId::parse("ann").unwrap();
-        assert!(claim(&ann, &[SEAT_LIMIT].into_iter().collect()).is_none());
-        assert!(claim(&ann, &(0..=u32::from(u16::MAX)).collect()).is_none());
+        let (ann, show, layout) = (UserId::parse("ann").unwrap(), ShowId::parse("s").unwrap(), LayoutId::parse("p").unwrap());
+        let fits = |seats: SeatSet| body(&ann, &seats, &show, &layout, Money::new(1, Currency::EUR).unwrap()).is_some();
+        assert!(fits([SEAT_LIMIT - 1].into_iter().collect()) && fits((0..u32::from(u16::MAX)).collect()));
+        assert!(!fits([SEAT_LIMIT].into_iter().collect()) && !fits((0..=u32::from(u16::MAX)).collect()));
         assert_eq!(unpack_seats(&[0, 0]), Err(Unreadable));
     }
 }

@@ -79,7 +79,7 @@ impl Feeds {
     /// The feed of a show, which is watched from now on. `None` outside of a tokio runtime.
     pub(crate) fn watch(&self, show: &ShowId) -> Option<Arc<Feed>> {
         let worker = self.worker()?;
-        let channel = self.keys.channel(show);
+        let channel = self.keys.log(show);
         let mut shows = self.shows.lock();
         if let Some(feed) = shows.get(&channel) {
             feed.state.lock().used = Instant::now();
@@ -114,7 +114,7 @@ async fn work(redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiv
             notice = notices.next() => match notice {
                 Some(Notice::Message { channel, payload }) => {
                     let feed = shows.lock().get(&*channel).cloned();
-                    if let (Some(feed), Ok(change)) = (feed, read_notice(&payload)) {
+                    if let (Some(feed), Ok(change)) = (feed, read_change(&payload)) {
                         feed.tell(change);
                     }
                 }
@@ -258,8 +258,8 @@ fn change(version: u64, kind: u8, seats: SeatSet) -> Result<OccupancyChange, Unr
     Ok(change)
 }
 
-/// Reads what is told on a channel: the version as a double, the kind, the seats.
-fn read_notice(payload: &[u8]) -> Result<OccupancyChange, Unreadable> {
+/// Reads a change as the log has it and the channel tells it: the version as a double, the kind, the seats.
+fn read_change(payload: &[u8]) -> Result<OccupancyChange, Unreadable> {
     let ([version @ .., kind], seats) = payload.split_first_chunk::<9>().ok_or(Unreadable)?;
     let version = f64::from_be_bytes(*version.first_chunk().ok_or(Unreadable)?);
     // Versions are whole and below 2^53: microseconds since 1970.
@@ -270,16 +270,11 @@ fn read_notice(payload: &[u8]) -> Result<OccupancyChange, Unreadable> {
     change(version as u64, *kind, codec::unpack_seats(seats)?)
 }
 
-/// Reads entries of the log: ids that are versions, each with one field.
+/// Reads entries of the log.
 pub(crate) fn read_log(mut entries: Reply) -> Result<Vec<OccupancyChange>, Unreadable> {
     let mut changes = Vec::with_capacity(entries.left());
     while entries.left() > 0 {
-        let mut entry = entries.parts()?;
-        let id = entry.bytes()?;
-        let version = codec::text(id.strip_suffix(b"-0").ok_or(Unreadable)?)?;
-        let mut fields = entry.parts()?;
-        let kind = fields.code()?;
-        changes.push(change(version, kind, codec::unpack_seats(&fields.bytes()?)?)?);
+        changes.push(read_change(&entries.bytes()?)?);
     }
     Ok(changes)
 }
@@ -344,13 +339,13 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_read_as_it_was_told() {
+    fn a_change_is_read_as_it_was_told() {
         let mut payload = 1_790_000_000_000_001.0_f64.to_be_bytes().to_vec();
         payload.extend(b"s\x00\x00\x07\x01\x00\x00");
-        let read = read_notice(&payload).unwrap();
+        let read = read_change(&payload).unwrap();
         assert_eq!((read.version, read.sold.as_slice()), (1_790_000_000_000_001, [7, 65_536].as_slice()));
         for broken in [&payload[..8], b"", &[0xff; 12], b"\x00\x00\x00\x00\x00\x00\x00\x00x\x00\x00\x07"] {
-            assert_eq!(read_notice(broken), Err(Unreadable));
+            assert_eq!(read_change(broken), Err(Unreadable));
         }
     }
 }

@@ -62,7 +62,7 @@ impl RedisHolds {
     /// A call on a show, to which its own arguments are added.
     pub(crate) fn of_show(&self, show: &ShowId) -> Call {
         let call = self.keys.of_show(show).iter().fold(Call::new(), Call::key);
-        self.with_now(call.arg(show.as_str()))
+        self.with_now(call).arg(Keys::meta(show))
     }
 
     /// Runs a script on a show until it does not ask to be asked again: each time it has retired some more holds.
@@ -86,7 +86,7 @@ impl RedisHolds {
         with_args: impl FnOnce(Call) -> Call,
     ) -> Result<HoldChange, StoreError> {
         let Some(found) = self.get(&[id]).await?.pop().flatten() else { return Ok(HoldChange::NotFound) };
-        let call = with_args(self.of_show(&found.show).arg(id.uuid()));
+        let call = with_args(self.of_show(&found.show).arg(Keys::hold(id)));
         let reply = self.redis.run(script, call, Effect::Writes).await?;
         let mut reply = Reply::new(reply)?;
         let (now, changed) = (Timestamp::from_millis(reply.int()?), reply.int()? == 1);
@@ -109,7 +109,7 @@ impl RedisHolds {
 
     /// The present version and the changes after another, from the show's log; `None` when they are not all there.
     async fn log(&self, show: &ShowId, after: u64) -> Result<Option<(u64, Vec<OccupancyChange>)>, StoreError> {
-        let call = self.of_show(show).number(after).number(after.saturating_add(1));
+        let call = self.of_show(show).number(after);
         let (code, mut reply) = self.settled(&scripts::CHANGES, call, Effect::Reads).await?;
         Ok(if code == b'K' { Some((reply.digits()?, feed::read_log(reply.parts()?)?)) } else { None })
     }
@@ -147,14 +147,13 @@ pub(crate) fn too_large(what: impl std::fmt::Display) -> StoreError {
 #[async_trait]
 impl HoldStore for RedisHolds {
     async fn place(&self, request: &PlaceHold) -> Result<Placed, StoreError> {
-        let claim = codec::claim(&request.owner, &request.seats).filter(|_| !request.seats.is_empty());
-        let claim =
-            claim.filter(|_| request.seats.len() <= MOST_SEATS).ok_or_else(|| too_large(format!("hold {}", request.id)))?;
-        let call = self.of_show(&request.show).arg(request.id.uuid()).arg(claim);
-        let call = call.arg(codec::rest(&request.show, &request.layout, request.price));
-        let call = call.arg(request.owner.as_str()).arg(request.layout.as_str()).number(millis(request.ttl));
+        let fits = !request.seats.is_empty() && request.seats.len() <= MOST_SEATS;
+        let body = codec::body(&request.owner, &request.seats, &request.show, &request.layout, request.price);
+        let body = body.filter(|_| fits).ok_or_else(|| too_large(format!("hold {}", request.id)))?;
+        let call = self.of_show(&request.show).arg(Keys::user(&request.show, &request.owner)).arg(Keys::hold(request.id));
+        let call = call.arg(body).arg(request.layout.as_str()).number(millis(request.ttl));
         let call = call.number(request.limits.per_hold).number(request.limits.per_user_and_show);
-        let call = request.seats.iter().fold(call, |call, seat| call.number(format_args!("#{seat}")));
+        let call = request.seats.iter().fold(call, Call::number);
         let (code, mut reply) = self.settled(&scripts::PLACE, call, Effect::Writes).await?;
         let now = Timestamp::from_millis(reply.int()?);
         Ok(match code {
@@ -179,8 +178,8 @@ impl HoldStore for RedisHolds {
             by_shard.iter().flat_map(|(shard, positions)| positions.chunks(IDS_A_CALL).map(|some| (*shard, some))).collect();
         let ids_of = |positions: &[usize]| -> Vec<HoldId> { positions.iter().filter_map(|at| ids.get(*at).copied()).collect() };
         let calls = groups.iter().map(|(shard, positions)| {
-            let call = self.with_now(Call::new().key(self.keys.holds(*shard)));
-            ids_of(positions).iter().fold(call, |call, id| call.arg(id.uuid()))
+            let call = self.with_now(Call::new().key(self.keys.records(*shard)));
+            ids_of(positions).iter().fold(call, |call, id| call.arg(Keys::hold(*id)))
         });
         let answers = self.redis.run_all(&scripts::GET, calls.collect(), Effect::Reads).await?;
         let mut found = vec![None; ids.len()];

@@ -5,6 +5,7 @@ use bms_domain::store::{Fence, PendingClaim, Restored, ShowClaims, SoldSeats, St
 use crate::codec;
 use crate::connection::Effect;
 use crate::holds::{RedisHolds, millis, too_large};
+use crate::keys::Keys;
 use crate::script::Call;
 use crate::scripts;
 
@@ -21,20 +22,17 @@ struct Part<'a> {
 /// Adds a sale as scripts read it: order, hold, owner, seats.
 pub(crate) fn with_sale(call: Call, sold: &SoldSeats) -> Result<Call, StoreError> {
     let seats = codec::pack_seats(&sold.seats).ok_or_else(|| too_large(format!("order {}", sold.order)))?;
-    Ok(call.arg(sold.order.uuid()).arg(sold.hold.uuid()).arg(sold.owner.as_str()).arg(seats))
+    Ok(call.arg(sold.order.uuid()).arg(Keys::hold(sold.hold)).arg(sold.owner.as_str()).arg(seats))
 }
 
-/// Adds a pending order as scripts read it: order, hold, seats, claim, the rest of the hold's body, how long it lasts.
+/// Adds a pending order as scripts read it: order, hold, seats, the hold's body, how long it lasts.
 fn with_pending(call: Call, claims: &ShowClaims, pending: &PendingClaim) -> Result<Call, StoreError> {
-    let refused = || too_large(format!("order {}", pending.order));
-    let call = call
-        .arg(pending.order.uuid())
-        .arg(pending.hold.uuid())
-        .arg(codec::pack_seats(&pending.seats).ok_or_else(refused)?)
-        .arg(codec::claim(&pending.owner, &pending.seats).ok_or_else(refused)?)
-        .arg(codec::rest(&claims.show, &claims.layout, pending.price))
-        .number(millis(pending.remaining.saturating_add(claims.grace)));
-    Ok(call)
+    let PendingClaim { order, hold, owner, seats, price, remaining } = pending;
+    let packed = codec::pack_seats(seats);
+    let body = codec::body(owner, seats, &claims.show, &claims.layout, *price);
+    let (packed, body) = packed.zip(body).ok_or_else(|| too_large(format!("order {order}")))?;
+    let lasts = millis(remaining.saturating_add(claims.grace));
+    Ok(call.arg(order.uuid()).arg(Keys::hold(*hold)).arg(packed).arg(body).number(lasts))
 }
 
 impl RedisHolds {

@@ -1,28 +1,66 @@
-//! The scripts of the hold store, one a file in `lua/`.
+//! The scripts of the hold store, one a file in `lua/`. A line `-- include name` stands for the text of another file.
 
 use std::sync::LazyLock;
 
 use crate::script::Script;
 
+/// What scripts include.
+const PARTS: [(&str, &str); 4] = [
+    ("clock", include_str!("../lua/clock.lua")),
+    ("show", include_str!("../lua/show.lua")),
+    ("holds", include_str!("../lua/holds.lua")),
+    ("sales", include_str!("../lua/sales.lua")),
+];
+
+/// The text of a script with what it includes, without comments: the server reads it again after each restart.
+fn expand(text: &str) -> String {
+    let mut expanded = String::new();
+    for line in text.lines() {
+        let line = line.trim();
+        let included = line.strip_prefix("-- include ");
+        match included.and_then(|name| PARTS.iter().find(|(part, _)| *part == name)) {
+            Some((_, part)) => expanded.push_str(&expand(part)),
+            None if line.is_empty() || line.starts_with("--") => {}
+            None => {
+                expanded.push_str(line);
+                expanded.push('\n');
+            }
+        }
+    }
+    expanded
+}
+
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = [$($file:literal),+];)+) => {
-        $($(#[$doc])* pub(crate) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("../lua/", $file, ".lua")), "\n"),+)));)+
+    ($($name:ident = $file:literal;)+) => {
+        $(pub(crate) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(expand(include_str!(concat!("../lua/", $file, ".lua")))));)+
     };
 }
 
 scripts! {
-    PLACE = ["show", "place"];
-    GET = ["get"];
-    RELEASE = ["show", "release"];
-    BEGIN_CHECKOUT = ["show", "begin_checkout"];
-    END_CHECKOUT = ["show", "end_checkout"];
-    MARK_SOLD = ["show", "sales", "mark_sold"];
-    MARK_FREE = ["show", "sales", "mark_free"];
-    RESTORE = ["show", "sales", "restore"];
-    OCCUPANCY = ["show", "occupancy"];
-    COUNTS = ["show", "counts"];
-    CHANGES = ["show", "changes"];
-    DUE = ["due"];
-    SWEEP = ["show", "sweep"];
+    PLACE = "place";
+    GET = "get";
+    RELEASE = "release";
+    BEGIN_CHECKOUT = "begin_checkout";
+    END_CHECKOUT = "end_checkout";
+    MARK_SOLD = "mark_sold";
+    MARK_FREE = "mark_free";
+    RESTORE = "restore";
+    OCCUPANCY = "occupancy";
+    COUNTS = "counts";
+    CHANGES = "changes";
+    DUE = "due";
+    SWEEP = "sweep";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_included_is_there_and_nothing_else_is_left_of_it() {
+        let expanded = expand("-- a comment\n-- include show\nreturn 1 -- include nothing");
+        assert!(expanded.contains("local now = tonumber(ARGV[1])") && expanded.contains("local RECORDS"));
+        assert!(expanded.ends_with("return 1 -- include nothing\n") && !expanded.contains("-- include clock"));
+    }
 }
