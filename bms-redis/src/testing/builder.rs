@@ -90,6 +90,20 @@ impl ServerBuilder {
         self
     }
 
+    /// The same server as a part of a group, whose members log in to each other as the harness.
+    pub(super) fn member(self) -> Result<Self, Failure> {
+        if self.tls || self.port.is_some() {
+            return Err(Failure::State("the servers of a group have no TLS and no port of your choice".to_owned()));
+        }
+        let replication = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
+        let lines =
+            replication.map(str::to_owned).into_iter().chain([format!("masteruser {HARNESS}"), format!("masterauth {HARNESS}")]);
+        let mut member = self;
+        // Before the caller's lines, which win.
+        member.lines.splice(0..0, lines);
+        Ok(member)
+    }
+
     /// Starts the server and waits until it answers.
     ///
     /// # Errors
