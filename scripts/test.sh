@@ -64,6 +64,10 @@ missing_packages() {
     command -v "$tool" >/dev/null || echo "$tool"
   done
   command -v cc >/dev/null || echo build-essential
+  # A sentinel is the server's program, too.
+  command -v redis-server >/dev/null || echo redis-server
+  if ! command -v redis-cli >/dev/null || ! command -v redis-benchmark >/dev/null; then echo redis-tools; fi
+  compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime
   if ! find_python >/dev/null; then
     if command -v python3 >/dev/null && ! python3 -c 'import tomllib' 2>/dev/null; then
       echo python3.11 python3.11-venv
@@ -88,6 +92,14 @@ install_packages() {
   run "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
   # shellcheck disable=SC2086
   run "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+  if [[ " $missing " = *" redis-server "* ]]; then
+    # The package brings up a server for the whole machine, on port 6379. It was not there before, and the tests start their own.
+    if [ -d /run/systemd/system ]; then
+      run "${as_root[@]}" systemctl disable --now redis-server.service
+    elif [ -x /etc/init.d/redis-server ]; then
+      run "${as_root[@]}" /etc/init.d/redis-server stop
+    fi
+  fi
 }
 
 check_rust() {
