@@ -231,7 +231,7 @@ impl Shared {
         let map = self.map.load_full();
         for peer in map.peers().values().filter(|peer| peer.node.is_up()) {
             let by = Instant::now() + MAP_WITHIN;
-            if let Ok(answer) = peer.node.send(&slots_command(), by).await
+            if let Ok(answer) = peer.node.send(slots_command(), by).await
                 && let Some(ranges) = read_ranges(&answer, &peer.address.host)
             {
                 self.install(ranges);

@@ -155,7 +155,7 @@ async fn look(node: &Node, config: &RedisConfig) -> Result<Vec<Warning>, Error> 
 }
 
 async fn ask(node: &Node, command: &redis::Cmd, by: Instant) -> Result<Value, Failure> {
-    judge(node, node.send(command, by).await?)
+    judge(node, node.send(command.clone(), by).await?)
 }
 
 fn connecting(failure: Failure, server: &Arc<str>) -> Error {

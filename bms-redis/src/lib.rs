@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(dead_code, reason = "what clusters and the idempotency store need is the next step")]
 
+mod batch;
 mod cluster;
 mod codec;
 mod config;

@@ -92,12 +92,12 @@ impl Order<'_> {
     pub(crate) async fn send(self, node: &Node, asking: bool, deadline: Instant) -> Result<Value, Failure> {
         match self {
             Self::Script(script, call) => {
-                let answer = send(node, &script.evalsha(call), asking, deadline).await?;
-                if is_unknown_script(&answer) { send(node, &script.eval(call), asking, deadline).await } else { Ok(answer) }
+                let answer = send(node, script.evalsha(call), asking, deadline).await?;
+                if is_unknown_script(&answer) { send(node, script.eval(call), asking, deadline).await } else { Ok(answer) }
             }
-            Self::Plain(command, _) => send(node, command, asking, deadline).await,
+            Self::Plain(command, _) => send(node, command.clone(), asking, deadline).await,
             Self::Subscribe(command, _) => {
-                let answer = send(node, command, asking, deadline).await?;
+                let answer = send(node, command.clone(), asking, deadline).await?;
                 match &answer {
                     Value::Push { kind: PushKind::SSubscribe, .. } | Value::ServerError(_) => Ok(answer),
                     // The end of another subscription came between, and was taken for the answer.
@@ -113,13 +113,13 @@ impl Order<'_> {
     }
 }
 
-async fn send(node: &Node, command: &Cmd, asking: bool, deadline: Instant) -> Result<Value, Failure> {
+async fn send(node: &Node, command: Cmd, asking: bool, deadline: Instant) -> Result<Value, Failure> {
     if !asking {
         return node.send(command, deadline).await;
     }
     // ASKING counts for the very next command, so nobody else's may come between.
     let mut both = Pipeline::with_capacity(2);
-    both.add_command(cmd("ASKING")).add_command(command.clone());
+    both.add_command(cmd("ASKING")).add_command(command);
     Ok(node.send_all(&both, deadline).await?.pop().unwrap_or(Value::Nil))
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::batch::{Batch, closed};
 use crate::error::Error;
 
 /// The pause before the second attempt to connect; it doubles up to the last.
@@ -100,6 +101,7 @@ struct Live {
     generation: u64,
     server: Arc<str>,
     connection: MultiplexedConnection,
+    batch: Batch,
     answers: AtomicU64,
 }
 
@@ -151,10 +153,10 @@ impl Node {
     }
 
     /// Sends one command and awaits its answer. An error that the server answers is a value.
-    pub(crate) async fn send(&self, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+    pub(crate) async fn send(&self, command: Cmd, deadline: Instant) -> Result<Value, Failure> {
         let live = self.live()?;
-        let mut connection = live.connection.clone();
-        self.answer(&live, deadline, connection.send_packed_command(command)).await
+        let answer = async { live.batch.send(command).await?.await.unwrap_or_else(|_| Err(closed())) };
+        self.answer(&live, deadline, answer).await
     }
 
     /// Sends several commands in one piece, with nobody else's between them, and awaits their answers.
@@ -227,7 +229,8 @@ async fn make(
         }
     });
     let Dialled { connection, server } = dial.dial(pushed).await?;
-    Ok(Live { generation, server, connection, answers: AtomicU64::new(0) })
+    let batch = Batch::new(connection.clone());
+    Ok(Live { generation, server, connection, batch, answers: AtomicU64::new(0) })
 }
 
 async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener, mut troubles: mpsc::UnboundedReceiver<Trouble>) {
