@@ -221,7 +221,8 @@ impl MapCache {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use crate::catalogue::Listing;
