@@ -1,13 +1,14 @@
 -- Links an order to a hold and prolongs it.
 -- ARGV  3 'h' .. id   4 owner, or '' for an administrator   5 order   6 how long from now it must last, in ms
 --       7 the longest that a hold lasts from its beginning, in ms
--- Gives  now, whether this changed the hold, and its record as it is now (nil when there is none).
+-- Gives  what `told` in holds.lua says.
 -- include show
 -- include holds
 
 load(call('HGET', RECORDS, META))
 retire(64)
 local hold = read(ARGV[3])
+if hold and hold.show ~= SHOW then return told(ELSEWHERE, hold) end
 local changes = false
 if hold and is_live(hold) and hold.till > now and (ARGV[4] == '' or ARGV[4] == hold.owner) then
   local till = math.max(hold.till, now + ARGV[6])
@@ -19,5 +20,4 @@ if hold and is_live(hold) and hold.till > now and (ARGV[4] == '' or ARGV[4] == h
     enqueue(hold.id, till)
   end
 end
-if known then save() end
-return { now, changes and 1 or 0, hold and record_of(hold) }
+return told(changes and CHANGED or UNCHANGED, hold)

@@ -84,12 +84,13 @@ local function tally(user, more)
 end
 
 -- A hold's record: its state ('H' held, 'L' held and linked to an order, 'R' released, 'E' expired, 'C' consumed), when it
--- was placed, how long after that its own time ends, how long after that it ends or ended; then its body: owner, seats
--- and what only the library reads; and for 'L' and 'C' the order.
+-- was placed, how long after that its own time ends, how long after that it ends or ended; then its body: owner, seats,
+-- show, and what only the library reads; and for 'L' and 'C' the order.
 local function parse(id, record)
   local state, created, own, till = unpack_as(HEAD, record)
   local owner, at = unpack_as('>Bc0', record, 18)
   local count = unpack_as('>I2', record, at)
+  local after = at + 2 + 3 * count
   local last, order = #record, ''
   if state == 'L' or state == 'C' then
     order = string.sub(record, -16)
@@ -102,8 +103,9 @@ local function parse(id, record)
     own_end = created + own,
     till = created + till,
     owner = owner,
-    seats = unpack_seats(record, at + 2, at + 1 + 3 * count),
-    packed = string.sub(record, at + 2, at + 1 + 3 * count),
+    seats = unpack_seats(record, at + 2, after - 1),
+    packed = string.sub(record, at + 2, after - 1),
+    show = unpack_as('>Bc0', record, after),
     body = string.sub(record, 18, last),
     order = order,
   }
@@ -122,6 +124,14 @@ local function record_of(hold)
 end
 
 local function write(hold) call('HSET', RECORDS, hold.id, record_of(hold)) end
+
+-- The answer to one who gives a command to a hold: now, what the command did, and the hold's record as it is now (nil when
+-- there is none). He may have taken the hold for one of another show of the shard: then nothing is done.
+local function told(did, hold)
+  if known then save() end
+  return { now, did, hold and record_of(hold) }
+end
+local CHANGED, UNCHANGED, ELSEWHERE = 1, 0, -1
 
 -- Sets when a live hold ends.
 local function enqueue(id, till)

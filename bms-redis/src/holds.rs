@@ -14,6 +14,7 @@ use bms_domain::store::{
     Restored, ShowClaims, SoldSeats, StoreError,
 };
 use bms_domain::time::{Clock, Timestamp};
+use parking_lot::Mutex;
 use tokio::time::timeout_at;
 
 use crate::codec::{self, Unreadable};
@@ -33,6 +34,8 @@ pub struct RedisHolds {
     keys: Keys,
     clock: Option<Arc<dyn Clock>>,
     feeds: Arc<Feeds>,
+    /// The last show of each shard. A hold's id tells its shard: the show is guessed, and a script that finds another says so.
+    shows: Arc<Mutex<HashMap<Shard, ShowId>>>,
 }
 
 impl RedisHolds {
@@ -41,7 +44,7 @@ impl RedisHolds {
     pub fn new(redis: Redis) -> Self {
         let keys = Keys::new(redis.prefix());
         let feeds = Arc::new(Feeds::new(redis.clone(), keys.clone()));
-        Self { redis, keys, clock: None, feeds }
+        Self { redis, keys, clock: None, feeds, shows: Arc::default() }
     }
 
     /// Goes by a clock instead of the server's, for tests and simulation: all who share the holds must share it.
@@ -76,6 +79,10 @@ impl RedisHolds {
         }
     }
 
+    fn remember(&self, show: &ShowId) {
+        self.shows.lock().insert(show.shard(), *show);
+    }
+
     /// Gives a command to a hold. The script decides and changes; the table says what its answer means.
     async fn command(
         &self,
@@ -83,18 +90,33 @@ impl RedisHolds {
         id: HoldId,
         by: Option<&Caller>,
         command: HoldCommand,
-        with_args: impl FnOnce(Call) -> Call,
+        with_args: impl Fn(Call) -> Call,
     ) -> Result<HoldChange, StoreError> {
-        let Some(found) = self.get(&[id]).await?.pop().flatten() else { return Ok(HoldChange::NotFound) };
-        let call = with_args(self.of_show(&found.show).arg(Keys::hold(id)));
-        let reply = self.redis.run(script, call, Effect::Writes).await?;
-        let mut reply = Reply::new(reply)?;
-        let (now, changed) = (Timestamp::from_millis(reply.int()?), reply.int()? == 1);
-        let hold = reply.optional_bytes()?.map(|record| codec::hold(id, &record, now)).transpose()?;
+        let mut show = self.shows.lock().get(&id.shard()).copied();
+        let (now, did, hold) = loop {
+            let of_show = match show {
+                Some(show) => show,
+                None => match self.get(&[id]).await?.pop().flatten() {
+                    Some(hold) => hold.show,
+                    None => return Ok(HoldChange::NotFound),
+                },
+            };
+            let call = with_args(self.of_show(&of_show).arg(Keys::hold(id)));
+            let mut reply = Reply::new(self.redis.run(script, call, Effect::Writes).await?)?;
+            let (now, did) = (Timestamp::from_millis(reply.int()?), reply.int()?);
+            let hold = reply.optional_bytes()?.map(|record| codec::hold(id, &record, now)).transpose()?;
+            show = hold.as_ref().map(|hold| hold.show);
+            if let Some(show) = show {
+                self.remember(&show);
+            }
+            if did != ELSEWHERE {
+                break (now, did, hold);
+            }
+        };
         let Some(hold) = hold.filter(|hold| by.is_none_or(|by| by.may_touch(&hold.owner))) else {
             return Ok(HoldChange::NotFound);
         };
-        if changed {
+        if did == CHANGED {
             return Ok(HoldChange::Done(hold));
         }
         match hold::apply(hold.state, hold.life, command, now) {
@@ -128,6 +150,11 @@ impl RedisHolds {
     }
 }
 
+/// What a script did to a hold: it changed it.
+const CHANGED: i64 = 1;
+/// Nothing: the hold is one of another show.
+const ELSEWHERE: i64 = -1;
+
 /// A span for a script. Longer than any life that a record can tell (34 years) is as long as that.
 pub(crate) fn millis(span: Duration) -> u128 {
     const LONGEST: u128 = (1 << 40) - 1;
@@ -157,7 +184,10 @@ impl HoldStore for RedisHolds {
         let (code, mut reply) = self.settled(&scripts::PLACE, call, Effect::Writes).await?;
         let now = Timestamp::from_millis(reply.int()?);
         Ok(match code {
-            b'P' => Placed::Placed(new_hold(request, now)),
+            b'P' => {
+                self.remember(&request.show);
+                Placed::Placed(new_hold(request, now))
+            }
             b'E' => Placed::Existing(codec::hold(request.id, &reply.bytes()?, now)?),
             b'T' => Placed::Taken(taken(&request.seats, reply.parts()?)?),
             b'M' => Placed::TooMany { limit: request.limits.per_hold },

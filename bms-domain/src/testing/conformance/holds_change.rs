@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::hold_kit::{COVER, Holds, LONGEST, TICK, TTL, by, checkout, done, held, hold, order, sold_to, taken, wish};
+use super::hold_kit::{
+    COVER, Holds, LONGEST, SEATS, TICK, TTL, by, checkout, done, held, hold, order, sold_to, taken, wish, wish_of,
+};
 use crate::hold::{HoldRefusal, HoldState};
 use crate::id::Caller;
 use crate::store::{Checkout, HoldChange};
@@ -211,6 +213,34 @@ pub(crate) async fn an_unknown_hold_is_not_found(case: Holds) {
     assert_eq!(case.release(1, "ann").await, HoldChange::NotFound);
     assert_eq!(case.begin(1, "ann", &checkout(1)).await, HoldChange::NotFound);
     assert_eq!(case.store.end_checkout(hold(1), order(1)).await.unwrap(), HoldChange::NotFound);
+}
+
+/// An id tells the shard of its show: holds of two shows of one shard are told apart, whichever was asked for last.
+pub(crate) async fn holds_of_two_shows_of_one_shard_are_told_apart(case: Holds) {
+    let (one, other) = sample::shows_of_one_shard();
+    let shows = [(one, 0), (other, 10)];
+    for (show, first) in shows {
+        case.prime_show(&show, SEATS).await;
+        for n in first..first + 3 {
+            case.granted(&wish_of(&show, n, sample::user("ann"), &[n])).await;
+        }
+    }
+    for n in 0..3 {
+        for (show, first) in shows {
+            let id = sample::hold_id(&show, first + n);
+            let sent = match n {
+                0 => case.store.release(id, &by("ann")).await,
+                1 => case.store.begin_checkout(id, &by("ann"), &checkout(1)).await,
+                _ => case.store.end_checkout(id, order(1)).await,
+            };
+            let hold = done(sent.unwrap());
+            assert_eq!((hold.id, hold.show, hold.seats.as_slice()), (id, show, [first + n].as_slice()));
+        }
+    }
+    for (show, first) in shows {
+        let held: Vec<_> = case.occupancy_of(&show).await.held.iter().collect();
+        assert_eq!(held, [first + 1, first + 2], "seats held in {show}");
+    }
 }
 
 /// P2: a hold that is released and ordered at once ends as one of the two.

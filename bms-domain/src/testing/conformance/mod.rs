@@ -174,6 +174,7 @@ suite!(
         holds_change::ending_a_checkout_after_the_holds_own_end_frees_its_seats,
         holds_change::another_orders_end_does_not_unlink,
         holds_change::an_unknown_hold_is_not_found,
+        holds_change::holds_of_two_shows_of_one_shard_are_told_apart,
         holds_change::release_and_checkout_never_both_win,
         holds_sell::old_news_of_a_sale_changes_nothing,
         holds_sell::a_seat_that_was_sold_again_is_not_freed,
