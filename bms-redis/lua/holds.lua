@@ -75,7 +75,8 @@ local function changed(kind, packed)
   version, dirty = version + 1, true
   local change = pack('>d', version) .. kind .. packed
   if call('RPUSH', LOG, change) > 1.25 * CHANGES_KEPT then call('LTRIM', LOG, -CHANGES_KEPT, -1) end
-  call('SPUBLISH', LOG, change)
+  -- Whoever may not tell it must not fail for it, in the midst of what he changes: the log tells it too.
+  redis.pcall('SPUBLISH', LOG, change)
 end
 
 -- How many seats a user has, held and sold together.

@@ -64,5 +64,5 @@ call('HSET', RECORDS, META, pack(NUMBERS, version, frees, due, held + wanted, so
 call('ZADD', LIVE, till, ARGV[4])
 local change = pack('>d', version) .. 'h' .. string.sub(body, claim - 3 * wanted + 1, claim)
 if call('RPUSH', LOG, change) > 1280 then call('LTRIM', LOG, '-1024', '-1') end
-call('SPUBLISH', LOG, change)
+redis.pcall('SPUBLISH', LOG, change)
 return { 'P', now }
