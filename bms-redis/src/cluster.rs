@@ -143,9 +143,9 @@ impl Cluster {
         Ok(Self { shared, _mapper: Arc::new(Mapper(task.abort_handle())) })
     }
 
-    /// The primaries that are connected.
+    /// The primaries; not all of them need be connected.
     pub(crate) fn nodes(&self) -> Vec<Node> {
-        self.shared.map.load().peers().values().map(|peer| &peer.node).filter(|node| node.is_up()).cloned().collect()
+        self.shared.map.load().peers().values().map(|peer| peer.node.clone()).collect()
     }
 
     /// Sends a command to the node that owns its slot, and on from there as often as it is told to.

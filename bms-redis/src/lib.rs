@@ -24,8 +24,6 @@ mod sentinel;
 mod slots;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(test)]
-mod testserver;
 
 pub use redis;
 

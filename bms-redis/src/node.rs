@@ -137,6 +137,12 @@ impl Node {
         self.shared.current.load().is_some()
     }
 
+    /// Which connection this is, counted from the first; 0 while there is none.
+    #[cfg(test)]
+    pub(crate) fn generation(&self) -> u64 {
+        self.shared.current.load().as_ref().map_or(0, |live| live.generation)
+    }
+
     /// Waits until there is a connection, or the deadline has come.
     pub(crate) async fn ready(&self, deadline: Instant) {
         let restored = self.shared.restored.notified();
