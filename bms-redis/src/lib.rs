@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![allow(dead_code, reason = "what clusters and the idempotency store need is the next step")]
 
 mod batch;
 mod cluster;

@@ -9,7 +9,7 @@ use bms_domain::store::StoreError;
 use bms_redis::testing::{NotRedis, Proxy, Server};
 use bms_redis::{Error, Redis, RedisConfig, Warning};
 
-const DEADLINE: Duration = Duration::from_millis(500);
+const DEADLINE: Duration = Duration::from_secs(1);
 const SECRET: &str = "s3cr3t/üß";
 const ENCODED: &str = "s3cr3t%2F%C3%BC%C3%9F";
 
@@ -224,7 +224,7 @@ async fn a_deadline_ends_a_call_whose_answer_does_not_come() {
     proxy.hold_replies();
     let began = Instant::now();
     let error = redis.ping().await.unwrap_err();
-    assert!((DEADLINE..DEADLINE * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((DEADLINE..DEADLINE * 5).contains(&began.elapsed()), "{:?}", began.elapsed());
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert!(!all_of(&error).contains(SECRET) && !format!("{redis:?}").contains(SECRET));
     proxy.release();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::*;
 
-const DEADLINE: Duration = Duration::from_millis(500);
+const DEADLINE: Duration = Duration::from_secs(1);
 /// How long a real server may take for what takes it a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 

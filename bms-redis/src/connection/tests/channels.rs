@@ -50,6 +50,16 @@ async fn a_lost_connection_is_told_and_subscriptions_can_be_made_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_is_noticed_by_those_who_only_listen() {
+    let server = Server::start().unwrap();
+    let redis = connect(&server.url()).await;
+    redis.subscribe(b"a").await.unwrap();
+    let mut notices = redis.notices();
+    server.pause().unwrap();
+    assert_eq!(next(&mut notices).await, Notice::Lost);
+}
+
+#[tokio::test]
 async fn a_slow_listener_is_told_that_it_missed_something() {
     let server = Server::start().unwrap();
     let redis = connect(&server.url()).await;

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::notices::Notice;
-use crate::testing::{Cluster, Server};
+use crate::testing::{Cluster, MoveStep, Server};
 
 const KEY: &str = "{show}k";
 
@@ -51,7 +51,7 @@ async fn a_slot_moves_under_load_without_a_lost_or_repeated_call() {
                 let (mut counted, mut refused) = (0_u32, 0_u32);
                 let (a, b) = (format!("{{show}}a{n}"), format!("{{show}}b{n}"));
                 while !stop.load(Ordering::Relaxed) {
-                    match redis.run(&script, Call::of([&a, &b], [""; 0]), Effect::Writes).await {
+                    match redis.run(&script, Call::new().key(&a).key(&b), Effect::Writes).await {
                         Ok(answer) => {
                             counted += 1;
                             assert_eq!(redis::from_redis_value::<u32>(answer).unwrap(), counted);
@@ -79,6 +79,62 @@ async fn a_slot_moves_under_load_without_a_lost_or_repeated_call() {
         assert_eq!(target.command::<u32>(&["GET", &format!("{{show}}a{n}")]).unwrap(), counted);
     }
     assert_eq!(target.command::<String>(&["GET", KEY]).unwrap(), "there");
+}
+
+/// What a node answers while a slot leaves it: go there for this key, and come again for these two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_a_moving_slot_are_found_where_they_are() {
+    let cluster = Cluster::start().unwrap();
+    let config = RedisConfig::new(&url(cluster.nodes())).unwrap().deadline(PATIENCE).unwrap();
+    let redis = Redis::connect(config).await.unwrap();
+    let slot = cluster.slot_of(KEY).unwrap();
+    let fill = (0..15).map(|n| call(&format!("{{show}}{n}"), "v")).collect();
+    redis.run_all(&set(), fill, Effect::Writes).await.unwrap();
+    let (from, runtime) = (cluster.owner_of(slot).unwrap(), tokio::runtime::Handle::current());
+    let to = another(&cluster, from);
+    let a_key =
+        |node: &Server| node.command::<Vec<String>>(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "1"]).unwrap().remove(0);
+    let mut split = None;
+    tokio::task::block_in_place(|| {
+        let watch = |step| match step {
+            MoveStep::Marked => {
+                runtime.block_on(redis.run(&set(), call(KEY, "v"), Effect::Writes)).unwrap();
+                assert_eq!(a_key(to), KEY);
+            }
+            MoveStep::Moved(_) if split.is_none() => {
+                let both = Call::new().key(a_key(from)).key(a_key(to));
+                let redis = redis.clone();
+                split = Some(runtime.spawn(async move {
+                    redis.run(&Script::new("return redis.call('EXISTS', unpack(KEYS))"), both, Effect::Reads).await
+                }));
+                while from.info("errorstat_TRYAGAIN").is_err() {
+                    std::thread::yield_now();
+                }
+            }
+            _ => {}
+        };
+        cluster.move_slot_with(slot, to, watch).unwrap();
+    });
+    assert_eq!(split.unwrap().await.unwrap().unwrap(), Value::Int(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_follows_its_slot_to_the_next_primary() {
+    let cluster = Cluster::start().unwrap();
+    let redis = connect(&url(cluster.nodes())).await;
+    redis.subscribe(KEY.as_bytes()).await.unwrap();
+    let mut notices = redis.notices();
+    let slot = cluster.slot_of(KEY).unwrap();
+    let first = cluster.owner_of(slot).unwrap();
+    first.pause().unwrap();
+    loop {
+        assert_eq!(tokio::time::timeout(PATIENCE, notices.next()).await.unwrap(), Some(Notice::Lost));
+        if redis.subscribe(KEY.as_bytes()).await.is_ok() {
+            break;
+        }
+    }
+    let second = tokio::task::block_in_place(|| cluster.wait_for_owner_after(slot, first).unwrap());
+    assert_eq!(second.command::<u32>(&["SPUBLISH", KEY, "p"]).unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
