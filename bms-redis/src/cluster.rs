@@ -143,9 +143,9 @@ impl Cluster {
         Ok(Self { shared, _mapper: Arc::new(Mapper(task.abort_handle())) })
     }
 
-    /// The primaries that are connected.
+    /// The primaries; not all of them need be connected.
     pub(crate) fn nodes(&self) -> Vec<Node> {
-        self.shared.map.load().peers().values().map(|peer| &peer.node).filter(|node| node.is_up()).cloned().collect()
+        self.shared.map.load().peers().values().map(|peer| peer.node.clone()).collect()
     }
 
     /// Sends a command to the node that owns its slot, and on from there as often as it is told to.
@@ -206,13 +206,17 @@ impl Redirect {
 }
 
 impl Shared {
-    /// The node at an address, which need not be on the map yet.
+    /// The node at an address. One that is not on the map yet is connected to first; one that is, and is down, is not
+    /// waited for.
     async fn peer_at(&self, address: &Address, deadline: Instant) -> Arc<Peer> {
         let known = self.map.load().peers().get(address).map(|peer| Arc::clone(peer));
-        let peer = known.unwrap_or_else(|| {
+        if let Some(peer) = known {
+            return peer;
+        }
+        let peer = {
             let mut newcomers = self.newcomers.lock();
             Arc::clone(newcomers.entry(address.clone()).or_insert_with(|| self.start(address)))
-        });
+        };
         peer.node.ready(deadline).await;
         peer
     }

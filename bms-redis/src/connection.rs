@@ -57,7 +57,7 @@ impl Redis {
     /// Every kind of [`Error`], by what is wrong.
     pub async fn connect(config: RedisConfig) -> Result<Self, Error> {
         let link = Link::connect(&config, Arc::new(|_| {})).await?;
-        let nodes = link.nodes();
+        let nodes: Vec<Node> = link.nodes().into_iter().filter(Node::is_up).collect();
         let mut warnings = Vec::new();
         for found in join_all(nodes.iter().map(|node| look(node, &config))).await {
             warnings.extend(found?);
@@ -93,14 +93,13 @@ impl Redis {
         outcome.map_err(|failure| store_error(failure, effect))
     }
 
-    /// Asks for a sign of life; for a health check of the host.
+    /// Asks for a sign of life, of a cluster from every primary; for a health check of the host.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`] if there is none, with an [`Error`] as its source.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let outcome = self.inner.link.run(Order::Plain(&redis::cmd("PING"), b""), self.by()).await;
-        outcome.map(|_| ()).map_err(|failure| store_error(failure, Effect::Reads))
+        self.inner.link.ping(self.by()).await.map_err(|failure| store_error(failure, Effect::Reads))
     }
 
     /// Subscribes to a sharded channel. Its messages arrive at [`notices`](Self::notices), until [`Notice::Lost`] does.
@@ -166,4 +165,5 @@ fn connecting(failure: Failure, server: &Arc<str>) -> Error {
 }
 
 #[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests;

@@ -86,8 +86,8 @@ pub enum Error {
         #[source]
         source: Cause,
     },
-    /// What answers does not speak Redis' protocol.
-    #[error("{server} answers, but not as Redis does; check the port, and whether it wants TLS (rediss://)")]
+    /// What answers, or hangs up, does not speak Redis' protocol.
+    #[error("{server} does not answer as Redis does; check the port, and whether it wants TLS (rediss://)")]
     NotRedis {
         /// Scheme, host and port.
         server: Arc<str>,
@@ -192,6 +192,10 @@ impl Error {
             _ => {}
         }
         if let Some(code) = error.code() {
+            // The first command is HELLO, which came with 6.0.
+            if code == "ERR" && error.detail().is_some_and(|detail| detail.starts_with("unknown command")) {
+                return Self::TooOld { server, version: "before 6.0".into() };
+            }
             return Self::answered(&server, code, source.clone()).unwrap_or(Self::Refused { server, code: code.into(), source });
         }
         if error.is_timeout() {
@@ -206,9 +210,12 @@ impl Error {
                 Self::Tls { server, source }
             }
             // Connected, and then closed without an answer.
-            Some(std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::InvalidData) => {
-                Self::NotRedis { server, source: Some(source) }
-            }
+            Some(
+                std::io::ErrorKind::UnexpectedEof
+                | std::io::ErrorKind::ConnectionReset
+                | std::io::ErrorKind::BrokenPipe
+                | std::io::ErrorKind::InvalidData,
+            ) => Self::NotRedis { server, source: Some(source) },
             _ => Self::Unreachable { server, source },
         }
     }
@@ -219,7 +226,7 @@ impl Error {
         match code {
             "OOM" => Some(Self::Full { server, source }),
             "NOAUTH" | "WRONGPASS" => Some(Self::Unauthenticated { server, source }),
-            "NOPERM" => Some(Self::NotPermitted { server, source }),
+            "NOPERM" => Some(Self::NotPermitted { server, source: Arc::new(Quoted(without_user(&source.to_string()))) }),
             "READONLY" => Some(Self::Replica { server }),
             "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MISCONF" | "NOREPLICAS" | "MOVED" | "ASK"
             | "UNKILLABLE" => Some(Self::Refused { server, code: code.into(), source }),
@@ -267,4 +274,15 @@ fn quote(error: &RedisError, password: Option<&str>) -> Cause {
         text = text.replace(password, "***");
     }
     Arc::new(Quoted(text))
+}
+
+/// Redis says "User ann has no permissions …".
+pub(crate) fn without_user(text: &str) -> String {
+    let mut words = Vec::new();
+    let mut hide = false;
+    for word in text.split(' ') {
+        words.push(if hide { "***" } else { word });
+        hide = word == "User";
+    }
+    words.join(" ")
 }

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![allow(dead_code, reason = "what clusters and the idempotency store need is the next step")]
 
 mod batch;
 mod cluster;
@@ -24,8 +23,6 @@ mod sentinel;
 mod slots;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(test)]
-mod testserver;
 
 pub use redis;
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::cluster::Cluster;
 use crate::config::{RedisConfig, Target};
 use crate::dial::Endpoint;
-use crate::error::Error;
+use crate::error::{Error, without_user};
 use crate::node::{Failure, Listener, Node};
 use crate::script::{Call, Script};
 use crate::sentinel::Sentinels;
@@ -50,12 +50,22 @@ impl Link {
         }
     }
 
-    /// The nodes that are connected.
+    /// The nodes that hold the data; not all of them need be connected.
     pub(crate) fn nodes(&self) -> Vec<Node> {
         match self {
             Self::Node(node) => vec![node.clone()],
             Self::Cluster(cluster) => cluster.nodes(),
         }
+    }
+
+    /// Asks for a sign of life, of a cluster from every primary.
+    pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), Failure> {
+        let nodes = self.nodes();
+        let answers = join_all(nodes.iter().map(|node| node.send(cmd("PING"), deadline))).await;
+        for (node, answer) in nodes.iter().zip(answers) {
+            judge(node, answer?)?;
+        }
+        Ok(())
     }
 
     /// Sends one command.
@@ -165,6 +175,6 @@ pub(crate) fn judge(node: &Node, answer: Value) -> Result<Value, Failure> {
             }
             Err(Failure::Refused(refusal))
         }
-        None => Err(Failure::Broken(format!("a script failed: {source}"))),
+        None => Err(Failure::Broken(format!("a script failed: {}", without_user(&source.to_string())))),
     }
 }

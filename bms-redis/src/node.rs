@@ -23,6 +23,9 @@ use crate::error::Error;
 /// The pause before the second attempt to connect; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// How often a connection on which nothing was answered is tried. A server that is cut off says nothing, and whoever only
+/// listens would wait for its messages for ever.
+const TRY_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a call has no result.
 #[derive(Debug)]
@@ -137,6 +140,12 @@ impl Node {
         self.shared.current.load().is_some()
     }
 
+    /// Which connection this is, counted from the first; 0 while there is none.
+    #[cfg(test)]
+    pub(crate) fn generation(&self) -> u64 {
+        self.shared.current.load().as_ref().map_or(0, |live| live.generation)
+    }
+
     /// Waits until there is a connection, or the deadline has come.
     pub(crate) async fn ready(&self, deadline: Instant) {
         let restored = self.shared.restored.notified();
@@ -236,18 +245,18 @@ async fn make(
 async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener, mut troubles: mpsc::UnboundedReceiver<Trouble>) {
     let mut generation = u64::from(shared.current.load().is_some());
     loop {
-        let server = shared.current.load().as_ref().map(|live| Arc::clone(&live.server));
-        if let Some(server) = server {
+        if let Some(live) = shared.current.load_full() {
             let why = tokio::select! {
                 trouble = troubles.recv() => match trouble {
                     Some(trouble) if trouble.generation == generation => trouble.why,
                     _ => continue,
                 },
                 why = dial.moved() => Some(why),
+                why = silence(&live) => Some(why),
             };
             let why = why.unwrap_or_else(|| {
                 let source = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                Error::Lost { server, source: Arc::new(source) }
+                Error::Lost { server: Arc::clone(&live.server), source: Arc::new(source) }
             });
             tracing::warn!(error = %why, "the connection to Redis is replaced");
             *shared.down.lock() = why;
@@ -260,6 +269,23 @@ async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener,
         shared.current.store(Some(Arc::new(live)));
         shared.restored.notify_waiters();
         listener(Event::Lost);
+    }
+}
+
+/// Returns when a connection on which nothing was answered for a while does not answer either when it is tried.
+async fn silence(live: &Live) -> Error {
+    loop {
+        let answers = live.answers.load(Ordering::Relaxed);
+        tokio::time::sleep(TRY_EVERY).await;
+        if live.answers.load(Ordering::Relaxed) != answers {
+            continue;
+        }
+        let mut connection = live.connection.clone();
+        if tokio::time::timeout(TRY_EVERY, connection.send_packed_command(&redis::cmd("PING"))).await.is_err()
+            && live.answers.load(Ordering::Relaxed) == answers
+        {
+            return Error::NoAnswer { server: Arc::clone(&live.server), within: TRY_EVERY };
+        }
     }
 }
 

@@ -45,15 +45,6 @@ impl Call {
         Self { bytes: Vec::with_capacity(256), ends: Vec::with_capacity(16), keys: 0 }
     }
 
-    /// A call with these keys and arguments.
-    pub(crate) fn of<K: AsRef<[u8]>, A: AsRef<[u8]>>(
-        keys: impl IntoIterator<Item = K>,
-        args: impl IntoIterator<Item = A>,
-    ) -> Self {
-        let call = keys.into_iter().fold(Self::new(), |call, key| call.key(key));
-        args.into_iter().fold(call, |call, arg| call.arg(arg))
-    }
-
     /// One key more. Keys come before arguments.
     pub(crate) fn key(mut self, key: impl AsRef<[u8]>) -> Self {
         debug_assert_eq!(self.keys, self.ends.len(), "keys come before arguments");
@@ -114,7 +105,7 @@ mod tests {
     #[test]
     fn a_call_is_written_with_its_keys_before_its_arguments() {
         let script = Script::new("return 1");
-        let call = Call::of(["{7}a", "{7}b"], ["x", ""]).number(42);
+        let call = Call::new().key("{7}a").key("{7}b").arg("x").arg("").number(42);
         assert_eq!(call.first_key(), Some(b"{7}a".as_slice()));
         let mut expected = redis::cmd("EVALSHA");
         expected.arg("e0e1f9fabfc9d4800c877a703b823ac0578ff8db").arg(2).arg("{7}a").arg("{7}b").arg("x").arg("").arg(42);
@@ -126,6 +117,6 @@ mod tests {
 
     #[test]
     fn a_call_without_keys_has_no_first_key() {
-        assert_eq!(Call::of::<&str, _>([], ["x"]).first_key(), None);
+        assert_eq!(Call::new().arg("x").first_key(), None);
     }
 }

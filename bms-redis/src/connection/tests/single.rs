@@ -1,0 +1,189 @@
+use super::*;
+use crate::testing::{Proxy, Server};
+
+#[tokio::test]
+async fn a_script_is_found_again_after_a_flush() {
+    let server = Server::start().unwrap();
+    let redis = connect(&server.url()).await;
+    let script = set();
+    for value in ["v", "w"] {
+        redis.run(&script, call("k", value), Effect::Writes).await.unwrap();
+        assert_eq!(server.command::<String>(&["GET", "k"]).unwrap(), value);
+        server.command::<()>(&["SCRIPT", "FLUSH"]).unwrap();
+    }
+    let calls = ["a", "b", "c"].map(|key| call(key, key)).to_vec();
+    assert_eq!(redis.run_all(&script, calls, Effect::Writes).await.unwrap(), [const { Value::Okay }; 3]);
+    assert_eq!(server.command::<String>(&["GET", "c"]).unwrap(), "c");
+}
+
+#[tokio::test]
+async fn answers_go_to_those_who_asked() {
+    let server = Server::start().unwrap();
+    let redis = connect(&server.url()).await;
+    let echo = Arc::new(Script::new("return ARGV[1]"));
+    let number = |answer: Value| redis::from_redis_value::<u32>(answer).unwrap();
+    let calls = (0..100).map(|n| Call::new().key("k").number(n)).collect();
+    let answers = redis.run_all(&echo, calls, Effect::Reads).await.unwrap();
+    assert!(answers.into_iter().map(number).eq(0..100));
+    let tasks: Vec<_> = (0..500)
+        .map(|n| {
+            let (redis, echo) = (redis.clone(), echo.clone());
+            tokio::spawn(async move { redis.run(&echo, Call::new().key("k").number(n), Effect::Reads).await.unwrap() })
+        })
+        .collect();
+    for (n, task) in (0..).zip(tasks) {
+        assert_eq!(number(task.await.unwrap()), n);
+    }
+}
+
+#[tokio::test]
+async fn a_paused_server_costs_one_deadline_and_is_found_again() {
+    let server = Server::start().unwrap();
+    let redis = connect(&server.url()).await;
+    let script = set();
+    server.pause().unwrap();
+    let began = Instant::now();
+    let first = redis.run(&script, call("k", "v"), Effect::Writes).await.unwrap_err();
+    assert!(matches!(first, StoreError::OutcomeUnknown { .. }) && matches!(cause(&first), Error::NoAnswer { .. }), "{first:?}");
+    assert!((DEADLINE..DEADLINE * 5).contains(&began.elapsed()), "{:?}", began.elapsed());
+    until_down(&redis).await;
+    let began = Instant::now();
+    for _ in 0..100 {
+        let next = redis.run(&script, call("k", "v"), Effect::Writes).await.unwrap_err();
+        assert!(matches!(next, StoreError::Unavailable { .. }) && matches!(cause(&next), Error::NoAnswer { .. }), "{next:?}");
+    }
+    assert!(began.elapsed() < DEADLINE * 5, "{:?}", began.elapsed());
+    server.resume().unwrap();
+    set_eventually(&redis, "k", "w").await;
+}
+
+#[tokio::test]
+async fn a_server_that_answers_others_is_only_slow() {
+    let server = Server::start().unwrap();
+    let redis = connect(&server.url()).await;
+    let node = redis.inner.link.nodes()[0].clone();
+    let before = node.generation();
+    let clock = "local function now() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end ";
+    let busy = Script::new(format!("{clock} local start = now() while now() < start + ARGV[1] do end return 1"));
+    redis.run(&busy, Call::new().key("k").number(0), Effect::Reads).await.unwrap();
+    let busy_for = |time: Duration| busy.evalsha(&Call::new().key("k").number(time.as_micros()));
+    let (first, second) = (busy_for(DEADLINE / 2), busy_for(DEADLINE));
+    let (late, now) = (Instant::now() + PATIENCE, Instant::now());
+    let first = tokio::spawn({
+        let node = node.clone();
+        async move { node.send(first, late).await }
+    });
+    // What is sent later is not sent in one piece with it, so that its answer comes alone.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let (second, third) = tokio::join!(node.send(second, late), node.send(redis::cmd("PING"), now + DEADLINE));
+    assert!(matches!(third, Err(Failure::Lost(Error::NoAnswer { .. }))), "{third:?}");
+    second.unwrap();
+    first.await.unwrap().unwrap();
+    node.send(redis::cmd("PING"), late).await.unwrap();
+    assert_eq!(node.generation(), before);
+}
+
+#[tokio::test]
+async fn a_killed_server_is_unavailable_at_once_and_found_again() {
+    let server = Server::start().unwrap();
+    let redis = connect(&server.url()).await;
+    server.kill();
+    let began = Instant::now();
+    while redis.ping().await.is_ok() {}
+    until_down(&redis).await;
+    for _ in 0..100 {
+        let error = redis.run(&set(), call("k", "v"), Effect::Writes).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    }
+    assert!(began.elapsed() < DEADLINE * 5, "{:?}", began.elapsed());
+    server.restart().unwrap();
+    set_eventually(&redis, "k", "v").await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_the_outcome_unknown_and_is_not_asked_for_again() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::start(&server).unwrap();
+    let redis = connect(proxy.url()).await;
+    let count = Script::new("return redis.call('INCR', KEYS[1])");
+    redis.run(&count, call("n", ""), Effect::Writes).await.unwrap();
+    proxy.drop_reply_of("EVALSHA");
+    let error = redis.run(&count, call("n", ""), Effect::Writes).await.unwrap_err();
+    assert!(matches!(error, StoreError::OutcomeUnknown { .. }) && matches!(cause(&error), Error::Lost { .. }), "{error:?}");
+    set_eventually(&redis, "k", "v").await;
+    assert_eq!(server.command::<u32>(&["GET", "n"]).unwrap(), 2);
+    proxy.drop_reply_of("EVALSHA");
+    let error = redis.run(&count, call("n", ""), Effect::Reads).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }) && matches!(cause(&error), Error::Lost { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_was_cut_is_replaced_before_anybody_calls() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::start(&server).unwrap();
+    let redis = connect(proxy.url()).await;
+    let node = redis.inner.link.nodes()[0].clone();
+    let before = node.generation();
+    assert!(proxy.cut() > 0);
+    let end = Instant::now() + PATIENCE;
+    while node.generation() <= before {
+        assert!(Instant::now() < end);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    redis.run(&set(), call("k", "v"), Effect::Writes).await.unwrap();
+}
+
+#[tokio::test]
+async fn refusals_change_nothing_and_bugs_are_bugs() {
+    let server = Server::builder().max_memory(1).config("maxmemory-policy noeviction").start().unwrap();
+    let redis = connect(&server.url()).await;
+    let error = redis.run(&set(), call("k", "v"), Effect::Writes).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }) && matches!(cause(&error), Error::Full { .. }), "{error:?}");
+    server.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    redis.run(&set(), call("k", "v"), Effect::Writes).await.unwrap();
+
+    server.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).unwrap();
+    let error = redis.run(&set(), call("k", "v"), Effect::Writes).await.unwrap_err();
+    assert!(matches!(cause(&error), Error::Refused { code, .. } if code == "NOREPLICAS"), "{error:?}");
+    server.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "0"]).unwrap();
+
+    for bug in ["return nil + 1", "return redis.call('LPUSH', KEYS[1], 1)", "return redis.call('GET')", "nonsense"] {
+        let error = redis.run(&Script::new(bug), call("k", "v"), Effect::Writes).await.unwrap_err();
+        assert!(matches!(error, StoreError::Broken { .. }), "{bug}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_becomes_a_replica_is_left_until_it_is_a_primary_again() {
+    let (server, other) = (Server::start().unwrap(), Server::start().unwrap());
+    let redis = connect(&server.url()).await;
+    server.command::<()>(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]).unwrap();
+    let error = redis.run(&set(), call("k", "v"), Effect::Writes).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    until_down(&redis).await;
+    server.command::<()>(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    set_eventually(&redis, "k", "v").await;
+}
+
+#[tokio::test]
+async fn no_task_outlives_the_last_handle() {
+    let server = Server::start().unwrap();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let redis = connect(&server.url()).await;
+    redis.subscribe(b"c").await.unwrap();
+    let other = redis.clone();
+    assert!(tasks() > before);
+    drop(redis);
+    other.ping().await.unwrap();
+    server.pause().unwrap();
+    other.ping().await.unwrap_err();
+    drop(other);
+    let end = Instant::now() + PATIENCE;
+    while tasks() > before {
+        assert!(Instant::now() < end, "{} tasks are left", tasks() - before);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
