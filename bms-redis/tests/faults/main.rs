@@ -1,0 +1,13 @@
+//! What becomes of holds and sales when Redis loses, stalls, lies about the time or is full: on real servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken expectation must stop the test"
+)]
+
+mod losses;
+mod random_losses;
+#[path = "../support/mod.rs"]
+mod support;
