@@ -45,13 +45,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "BMS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
 
-    /// Keep holds in Redis. Refused in this version, which has the embedded stores only.
-    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
-    pub(crate) redis_url: Option<SecretString>,
-
-    /// Keep orders in Postgres. Refused in this version, which has the embedded stores only.
-    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub(crate) database_url: Option<SecretString>,
+    #[command(flatten)]
+    pub(crate) stores: StoreOptions,
 
     /// The secret of HS256 tokens, at least 32 bytes. With it, or with --jwks, the demo mode is off.
     #[arg(long, env = "BMS_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
@@ -101,6 +96,35 @@ pub(crate) struct ServeOptions {
     /// How often to tidy up: retire what has expired, ask after payments under way, publish events to the log.
     #[arg(long, env = "BMS_SWEEP_EVERY", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub(crate) sweep_every: Duration,
+}
+
+#[derive(Args)]
+pub(crate) struct StoreOptions {
+    /// Keep holds and idempotency keys in Redis, where other processes share them: redis://[user:password@]host[:port][/db],
+    /// rediss:// for TLS, redis+sentinel://host,host/service, or several servers of a cluster, separated by commas.
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) redis_url: Option<SecretString>,
+
+    /// What every key and channel in Redis starts with. Servers with the same prefix share their holds.
+    #[arg(long, env = "BMS_REDIS_PREFIX", value_name = "PREFIX", default_value = "bms")]
+    pub(crate) redis_prefix: String,
+
+    /// The CA, as PEM, that has signed Redis' certificate. Without it those of the operating system are trusted.
+    #[arg(long, env = "BMS_REDIS_CA", value_name = "FILE")]
+    pub(crate) redis_ca: Option<PathBuf>,
+
+    /// Keep orders in Postgres. Refused in this version, which keeps them in memory only.
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: Option<SecretString>,
+
+    /// Use Redis without a database: orders, payments and tickets are gone when the server ends, and are unknown to other
+    /// servers. To try it, not to sell.
+    #[arg(long, env = "BMS_VOLATILE_ORDERS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) volatile_orders: bool,
+
+    /// Refuse to start with a set-up that may lose holds, such as a Redis that evicts keys, instead of only warning.
+    #[arg(long, env = "BMS_STRICT", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) strict: bool,
 }
 
 #[derive(Args)]

@@ -1,10 +1,11 @@
-//! `bms-server`: the booking library behind HTTP, on the embedded stores, ready to be tried.
+//! `bms-server`: the booking library behind HTTP, on the embedded stores or with its holds in Redis, ready to be tried.
 
 mod cli;
 mod demo;
 mod import;
 mod keys;
 mod serve;
+mod stores;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ enum Failure {
     File { what: &'static str, path: String, source: std::io::Error },
     #[error("{path} is not a catalogue that can be loaded; nothing was loaded:\n{faults}")]
     Catalogue { path: String, faults: String },
+    #[error("{0}")]
+    Redis(#[from] bms_redis::Error),
     #[error("{0}")]
     Network(#[from] reqwest::Error),
     #[error("{0}")]

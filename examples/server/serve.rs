@@ -11,11 +11,11 @@ use bms_domain::catalogue::CatalogueDocument;
 use bms_domain::event::LogSink;
 use bms_domain::id::{Caller, ParseIdError, UserId};
 use bms_domain::service::Policy;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
 use crate::cli::ServeOptions;
-use crate::{Failure, demo, import, keys};
+use crate::stores::given;
+use crate::{Failure, demo, import, keys, stores};
 
 /// How long a call of a store may take.
 const STORE_DEADLINE: Duration = Duration::from_secs(2);
@@ -27,10 +27,9 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 const UPKEEP_BATCH: usize = 1_000;
 
 pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
-    check_stores(&options)?;
-    let policy = policy(&options);
-    let service = BookingService::in_memory()
-        .policy(policy)
+    let ports = stores::connect(&options.stores).await?;
+    let service = BookingService::builder(ports)
+        .policy(policy(&options))
         .deadline(STORE_DEADLINE, Arc::new(TokioTimer))
         .build()
         .map_err(|error| Failure::Refused(format!("the limits and times: {error}")))?;
@@ -88,26 +87,6 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Refuses what this version cannot do, rather than to forget orders that the caller believes durable.
-fn check_stores(options: &ServeOptions) -> Result<(), Failure> {
-    let reason = match (given(&options.redis_url), given(&options.database_url)) {
-        (None, None) => return Ok(()),
-        (Some(_), None) => {
-            "--redis-url (REDIS_URL) alone is refused: orders must be durable, so Redis needs a database beside it"
-        }
-        (_, Some(_)) => {
-            "--database-url (DATABASE_URL) is refused: this version has the embedded stores only, which forget everything \
-             when the server ends; start it without a database to try it"
-        }
-    };
-    Err(Failure::Refused(reason.to_owned()))
-}
-
-/// An option that is there and not empty: environment files often set what they do not use to nothing.
-fn given(option: &Option<SecretString>) -> Option<&SecretString> {
-    option.as_ref().filter(|secret| !secret.expose_secret().is_empty())
 }
 
 fn policy(options: &ServeOptions) -> Policy {

@@ -63,7 +63,7 @@ fn redis_without_a_database_is_refused_because_orders_must_be_durable() {
 
 #[test]
 fn a_database_is_refused_rather_than_ignored() {
-    refuses(&["--database-url", "postgres://u:canary@127.0.0.1:1/x"], "embedded stores only");
+    refuses(&["--database-url", "postgres://u:canary@127.0.0.1:1/x"], "in memory only");
 }
 
 #[test]

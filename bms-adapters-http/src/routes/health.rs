@@ -6,6 +6,8 @@ use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use bms_domain::Error;
+use bms_domain::service::Readiness;
 
 use crate::dto::{HealthBody, ReadyBody};
 use crate::problem::Problem;
@@ -26,12 +28,23 @@ pub(crate) async fn alive() -> JsonBody<HealthBody> {
     ))]
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<JsonBody<ReadyBody>, Problem> {
     let readiness = app.service.readiness().await;
-    let failing: Vec<&str> = readiness.iter().filter(|it| it.problem.is_some()).map(|it| it.dependency).collect();
+    let failing: Vec<String> = readiness.iter().filter_map(name_if_failing).collect();
     if failing.is_empty() {
         return Ok(JsonBody(ReadyBody { status: "ready", dependencies: readiness.iter().map(|it| it.dependency).collect() }));
     }
     tracing::warn!(?failing, "not ready");
     Err(Problem::unavailable("dependencies do not answer").with("dependencies", failing))
+}
+
+/// What a dependency that does not answer is, and by whose name its store goes: `the hold store (redis)`.
+fn name_if_failing(readiness: &Readiness) -> Option<String> {
+    let part = readiness.dependency;
+    match readiness.problem.as_ref()? {
+        Error::Unavailable { dependency, .. } | Error::OutcomeUnknown { dependency, .. } if *dependency != part => {
+            Some(format!("{part} ({dependency})"))
+        }
+        _ => Some(part.to_owned()),
+    }
 }
 
 /// Counts and latencies as Prometheus text.

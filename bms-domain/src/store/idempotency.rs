@@ -91,7 +91,8 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn abandon(&self, key: &IdempotencyKey) -> Result<(), StoreError>;
 
-    /// Forgets up to `limit` answers whose time is over. Says how many. Only tidies up.
+    /// Forgets up to `limit` answers whose time is over. Says how many: 0 where they are forgotten by themselves. Only
+    /// tidies up.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.

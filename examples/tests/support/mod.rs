@@ -26,6 +26,12 @@ impl Server {
         server
     }
 
+    /// Starts a server that logs everything it can into a file.
+    #[allow(dead_code, reason = "not every test file reads the log")]
+    pub(crate) fn start_logging(options: &[&str], log: std::fs::File) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_bms-server")).args(options).env("RUST_LOG", "trace").stderr(log))
+    }
+
     fn spawn(command: &mut Command) -> Self {
         let command = command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
         let mut process = command.spawn().expect("cargo builds bms-server for this test");

@@ -141,7 +141,8 @@ pub(crate) async fn the_key_of_another_user_is_another_key(case: Keys) {
     assert_eq!(case.begin(&key("a", "b:k:b"), 1).await, Begun::Run { seed: seed(1) });
 }
 
-/// A sweep forgets at most its limit of answers whose time is over, and no other.
+/// A sweep forgets at most its limit of answers whose time is over, and no other. A store that forgets by itself has nothing
+/// to sweep, and says so each time; its old keys are new all the same.
 pub(crate) async fn a_sweep_forgets_what_is_over_and_no_more(case: Keys) {
     for n in 0..5 {
         let key = key("ann", &format!("old-{n}"));
@@ -158,9 +159,15 @@ pub(crate) async fn a_sweep_forgets_what_is_over_and_no_more(case: Keys) {
     for _ in 0..4 {
         swept.push(case.store.sweep(2).await.unwrap());
     }
-    assert!(swept.iter().all(|count| *count <= 2) && swept.iter().sum::<usize>() == 5, "{swept:?}");
+    let forgets_by_itself = swept.iter().all(|count| *count == 0);
+    assert!(swept.iter().all(|count| *count <= 2), "{swept:?}");
+    assert!(forgets_by_itself || swept.iter().sum::<usize>() == 5, "{swept:?}");
     assert_eq!(case.begin(&key("ann", "new"), 9).await, Begun::Finished(b"new".to_vec()));
     assert_eq!(case.begin(&key("ann", "running"), 9).await, Begun::Run { seed: seed(8) });
+    for n in 0..5 {
+        let begun = case.store.begin(&key("ann", &format!("old-{n}")), Fingerprint([2; 32]), seed(20 + n), LEASE).await.unwrap();
+        assert_eq!(begun, Begun::Run { seed: seed(20 + n) });
+    }
 }
 
 /// The store answers.

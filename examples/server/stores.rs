@@ -1,0 +1,64 @@
+//! Chooses the stores: embedded ones, and Redis for holds and idempotency keys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bms_domain::memory::SandboxGateway;
+use bms_domain::service::Ports;
+use bms_domain::time::SystemClock;
+use bms_redis::{Redis, RedisConfig, RedisHolds, RedisIdempotency};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::Failure;
+use crate::cli::StoreOptions;
+
+/// Connects to what the options name.
+pub(crate) async fn connect(options: &StoreOptions) -> Result<Ports, Failure> {
+    check(options)?;
+    let mut ports = Ports::in_memory(Arc::new(SystemClock), Arc::new(SandboxGateway));
+    if let Some(url) = given(&options.redis_url) {
+        let redis = Redis::connect(redis_config(url, options)?).await?;
+        ports.holds = Arc::new(RedisHolds::new(redis.clone()));
+        ports.idempotency = Arc::new(RedisIdempotency::new(redis));
+        tracing::warn!(
+            "VOLATILE ORDERS: orders, payments and tickets are kept in the memory of this process alone; they are gone when \
+             it ends, and another process that shares the holds knows nothing of them and may sell their seats again"
+        );
+    }
+    Ok(ports)
+}
+
+/// Refuses what this version cannot do, rather than to forget orders that the caller believes durable.
+fn check(options: &StoreOptions) -> Result<(), Failure> {
+    let reason = match (given(&options.redis_url), given(&options.database_url)) {
+        (None, None) => return Ok(()),
+        (Some(_), None) if options.volatile_orders => return Ok(()),
+        (Some(_), None) => {
+            "--redis-url (REDIS_URL) alone is refused: orders must be durable, so Redis needs a database beside it; to try it \
+             with orders that are gone when the server ends, add --volatile-orders"
+        }
+        (_, Some(_)) => {
+            "--database-url (DATABASE_URL) is refused: this version keeps orders in memory only, and forgets them when the \
+             server ends; start it without a database to try it"
+        }
+    };
+    Err(Failure::Refused(reason.to_owned()))
+}
+
+fn redis_config(url: &SecretString, options: &StoreOptions) -> Result<RedisConfig, Failure> {
+    let config = RedisConfig::new(url.expose_secret())?.prefix(&options.redis_prefix)?.strict(options.strict);
+    match &options.redis_ca {
+        Some(path) => Ok(config.ca_certificate(read_certificate(path)?)),
+        None => Ok(config),
+    }
+}
+
+fn read_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = std::fs::read(path);
+    read.map_err(|source| Failure::File { what: "the certificate", path: path.display().to_string(), source })
+}
+
+/// An option that is there and not empty: environment files often set what they do not use to nothing.
+pub(crate) fn given(option: &Option<SecretString>) -> Option<&SecretString> {
+    option.as_ref().filter(|secret| !secret.expose_secret().is_empty())
+}

@@ -1,0 +1,334 @@
+//! `bms-server` with its holds in Redis: what processes share, what an outage does, and what it refuses to start with.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot speak to its server has failed"
+)]
+
+mod support;
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bms_redis::testing::{Cluster, NotRedis, Replicated, Server as Redis};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use support::Server;
+
+/// Nothing here takes this long; a test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A show of twelve seats that is always on sale.
+const CATALOGUE: &str = r#"{
+  "movies": [{"movieId": "sand", "title": "Sand", "durationMinutes": 155, "language": "en"}],
+  "theatres": [{"theatreId": "roxy", "name": "Roxy", "city": "Leeds", "timeZone": "Europe/London", "screens": [
+    {"screen": "1", "name": "Screen 1", "layout": {"layoutId": "roxy-1", "name": "Screen 1",
+      "categories": [{"category": "stalls", "name": "Stalls"}],
+      "sections": [{"sectionId": "stalls", "name": "Stalls", "rows": [
+        {"rowId": "A", "numbers": "1-12", "category": "stalls", "line": {"x": 0, "y": 0}}]}]}}]}],
+  "shows": [{"showId": "tonight", "movieId": "sand", "theatreId": "roxy", "screen": "1",
+    "startTime": "2999-12-31T19:30:00Z", "prices": [{"category": "stalls", "amount": 1250, "currency": "GBP"}]}]
+}"#;
+
+/// A server in demo mode on a Redis, and a client of it.
+struct BoxOffice {
+    server: Server,
+    client: reqwest::Client,
+    _catalogue: NamedTempFile,
+}
+
+impl BoxOffice {
+    fn open(url: &str) -> Self {
+        Self::open_with(&["--redis-url", url])
+    }
+
+    fn open_with(options: &[&str]) -> Self {
+        Self::start(options, Server::start)
+    }
+
+    fn start(options: &[&str], start: impl FnOnce(&[&str]) -> Server) -> Self {
+        let catalogue = NamedTempFile::new().unwrap();
+        std::fs::write(catalogue.path(), CATALOGUE).unwrap();
+        let file = catalogue.path().to_str().unwrap();
+        let server = start(&[options, &["--volatile-orders", "--catalogue", file]].concat());
+        let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        Self { server, client, _catalogue: catalogue }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.url())
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(self.url(path)).header("cache-control", "no-cache").send().await.unwrap()
+    }
+
+    async fn post(&self, user: &str, path: &str, body: Value) -> RequestBuilder {
+        let token = self.client.post(self.url("/api/v1/demo/token")).json(&json!({"userId": user})).send().await.unwrap();
+        let token: Value = token.json().await.unwrap();
+        self.client.post(self.url(path)).bearer_auth(token["token"].as_str().unwrap()).json(&body)
+    }
+
+    async fn hold(&self, user: &str, seats: &[&str]) -> Response {
+        let wanted = json!({"showId": "tonight", "seatIds": seats});
+        self.post(user, "/api/v1/holds", wanted).await.send().await.unwrap()
+    }
+
+    /// Holds seats that are free.
+    async fn held(&self, user: &str, seats: &[&str]) -> Value {
+        body(self.hold(user, seats).await, StatusCode::CREATED).await
+    }
+
+    /// Holds and orders seats that are free; gives the path of the order.
+    async fn ordered(&self, user: &str, seats: &[&str]) -> String {
+        let hold = self.held(user, seats).await;
+        let wanted = json!({"holdId": hold["holdId"], "customer": {"name": "A", "email": "a@example.org"}});
+        let order = self.post(user, "/api/v1/orders", wanted).await.send().await.unwrap();
+        let order = body(order, StatusCode::CREATED).await;
+        format!("/api/v1/orders/{}", order["orderId"].as_str().unwrap())
+    }
+
+    async fn paid(&self, user: &str, order: &str) {
+        let payment = self.post(user, &format!("{order}/confirm"), json!({"paymentReference": "pay_ok_1"})).await;
+        body(payment.send().await.unwrap(), StatusCode::OK).await;
+    }
+
+    async fn is_refused(&self, user: &str, seats: &[&str], in_the_way: &[&str]) {
+        let problem = body(self.hold(user, seats).await, StatusCode::CONFLICT).await;
+        assert_eq!((&problem["type"], &problem["seatIds"]), (&json!("urn:bms:problem:seats-unavailable"), &json!(in_the_way)));
+    }
+
+    /// The seats that are held, and those that are sold.
+    async fn map(&self) -> (Value, Value) {
+        let map = body(self.get("/api/v1/shows/tonight/seatmap?layout=false").await, StatusCode::OK).await;
+        (map["heldSeatIds"].clone(), map["unavailableSeatIds"].clone())
+    }
+}
+
+async fn body(answer: Response, status: StatusCode) -> Value {
+    let (found, text) = (answer.status(), answer.text().await.unwrap());
+    assert_eq!(found, status, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn two_servers_share_their_holds_and_their_answers() {
+    let redis = Redis::start().unwrap();
+    let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
+    one.held("alice", &["A1", "A2"]).await;
+    assert_eq!(two.map().await, (json!(["A1", "A2"]), json!([])));
+    two.is_refused("bob", &["A2", "A3"], &["A2"]).await;
+
+    let wanted = json!({"showId": "tonight", "seatIds": ["A7"]});
+    let mut answers = Vec::new();
+    for office in [&one, &two] {
+        let request = office.post("carol", "/api/v1/holds", wanted.clone()).await.header("idempotency-key", "k");
+        let answer = request.send().await.unwrap();
+        answers.push((answer.headers().contains_key("idempotency-replayed"), body(answer, StatusCode::CREATED).await));
+    }
+    assert_eq!((answers[0].0, answers[1].0), (false, true));
+    assert_eq!(answers[0].1, answers[1].1);
+
+    // Another name space is another box office.
+    let other = BoxOffice::open_with(&["--redis-url", &redis.url(), "--redis-prefix", "other"]);
+    assert_eq!(other.map().await, (json!([]), json!([])));
+}
+
+#[tokio::test]
+async fn what_redis_forgot_is_restored_by_the_next_call() {
+    let redis = Redis::start().unwrap();
+    let office = BoxOffice::open(&redis.url());
+    let order = office.ordered("alice", &["A1"]).await;
+    office.paid("alice", &order).await;
+    office.ordered("alice", &["A2"]).await;
+    office.held("alice", &["A3"]).await;
+    for flush in [&["FLUSHALL"][..], &["SCRIPT", "FLUSH"]] {
+        redis.command::<()>(flush).unwrap();
+        // The hold alone is gone; what was sold and what was ordered is not.
+        office.is_refused("bob", &["A1", "A2", "A4"], &["A1", "A2"]).await;
+    }
+    assert_eq!(office.map().await, (json!(["A2"]), json!(["A1"])));
+    office.held("bob", &["A3"]).await;
+}
+
+#[tokio::test]
+async fn without_redis_nothing_is_held_and_payments_are_confirmed_until_it_is_back() {
+    let redis = Redis::start().unwrap();
+    let office = BoxOffice::open(&redis.url());
+    let order = office.ordered("alice", &["A1"]).await;
+    redis.kill();
+
+    let asked = Instant::now();
+    let refused = office.hold("bob", &["A2"]).await;
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(body(refused, StatusCode::SERVICE_UNAVAILABLE).await["type"], "urn:bms:problem:unavailable");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    body(office.get("/healthz").await, StatusCode::OK).await;
+    let unready = body(office.get("/readyz").await, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(unready["dependencies"], json!(["the hold store (redis)", "the idempotency store (redis)"]));
+    office.paid("alice", &order).await;
+
+    redis.restart().unwrap();
+    let back = Instant::now();
+    while office.get("/readyz").await.status() != StatusCode::OK {
+        assert!(back.elapsed() < PATIENCE, "redis is back, and the server does not see it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    office.is_refused("bob", &["A1", "A2"], &["A1"]).await;
+    office.held("bob", &["A2"]).await;
+}
+
+#[tokio::test]
+async fn a_live_map_shows_what_another_server_does() {
+    let redis = Redis::start().unwrap();
+    let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
+    let answer = two.get("/api/v1/shows/tonight/seatmap/events").await;
+    let mut live = LiveMap { answer, text: String::new() };
+    assert_eq!(live.next().await.0, "snapshot");
+    for (user, seat) in [("alice", "A5"), ("bob", "A6")] {
+        one.held(user, &[seat]).await;
+        let (name, data) = live.next().await;
+        assert_eq!((name.as_str(), &data["held"], &data["freed"]), ("change", &json!([seat]), &json!([])));
+    }
+}
+
+/// A live seat map, and what of it has arrived and was not looked at.
+struct LiveMap {
+    answer: Response,
+    text: String,
+}
+
+impl LiveMap {
+    /// The name and the data of the next event; comments are left out.
+    async fn next(&mut self) -> (String, Value) {
+        loop {
+            while let Some(end) = self.text.find("\n\n") {
+                let event: String = self.text.drain(..end + 2).collect();
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                if let Some(data) = field("data:") {
+                    return (field("event:").unwrap().to_owned(), serde_json::from_str(data).unwrap());
+                }
+            }
+            let bytes = self.answer.chunk().await.unwrap().unwrap();
+            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_is_given_as_its_servers_with_commas() {
+    let cluster = Cluster::start().unwrap();
+    let urls = cluster.urls().join(",");
+    let (one, two) = (BoxOffice::open(&urls), BoxOffice::open(&urls));
+    one.held("alice", &["A1"]).await;
+    two.is_refused("bob", &["A1"], &["A1"]).await;
+    body(two.get("/readyz").await, StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn sentinels_are_given_with_the_name_of_their_service() {
+    let group = Replicated::start().unwrap();
+    let hosts: Vec<String> = group.sentinels().iter().map(Redis::address).collect();
+    let url = format!("redis+sentinel://{}/{}", hosts.join(","), group.service_name());
+    let office = BoxOffice::open(&url);
+    office.held("alice", &["A1"]).await;
+    office.is_refused("bob", &["A1"], &["A1"]).await;
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_the_authority_that_is_given() {
+    let redis = Redis::builder().tls().start().unwrap();
+    let authority = NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), redis.authority_pem().unwrap()).unwrap();
+    let office = BoxOffice::open_with(&["--redis-url", &redis.url(), "--redis-ca", authority.path().to_str().unwrap()]);
+    office.held("alice", &["A1"]).await;
+    refuses(&["--redis-url", &redis.url(), "--volatile-orders"], "TLS");
+    refuses(&["--redis-url", &redis.url(), "--volatile-orders", "--redis-ca", "/nowhere/ca.pem"], "/nowhere/ca.pem");
+}
+
+/// Whatever happens, and however much is logged.
+#[tokio::test]
+async fn no_output_shows_the_password() {
+    let redis = Redis::builder().password("canary@1/2").start().unwrap();
+    let log = NamedTempFile::new().unwrap();
+    let mut office =
+        BoxOffice::start(&["--redis-url", &redis.url()], |options| Server::start_logging(options, log.reopen().unwrap()));
+    office.held("alice", &["A1"]).await;
+    redis.kill();
+    body(office.hold("bob", &["A2"]).await, StatusCode::SERVICE_UNAVAILABLE).await;
+    body(office.get("/readyz").await, StatusCode::SERVICE_UNAVAILABLE).await;
+    office.server.process().kill().unwrap();
+    office.server.process().wait().unwrap();
+    let said = std::fs::read_to_string(log.path()).unwrap();
+    assert!(said.contains("VOLATILE ORDERS") && said.contains(&redis.address()), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+}
+
+#[test]
+fn a_url_that_makes_no_sense_is_refused() {
+    for url in ["canary", "http://:canary@127.0.0.1", "redis://:canary@127.0.0.1:port", "redis+sentinel://:canary@127.0.0.1"] {
+        refuses(&["--redis-url", url, "--volatile-orders"], "the configuration of Redis is wrong");
+    }
+    refuses(&["--redis-url", "redis://127.0.0.1:1", "--redis-prefix", "{a}", "--volatile-orders"], "prefix");
+}
+
+#[test]
+fn a_redis_that_cannot_be_used_is_refused_by_its_address() {
+    let refuses = |url: &str, address: &str, why: &str| {
+        let said = refuses(&["--redis-url", url, "--volatile-orders"], why);
+        assert!(said.contains(address), "{address} is not named: {said}");
+    };
+    refuses("redis://:canary@127.0.0.1:1", "redis://127.0.0.1:1", "cannot be reached");
+    let redis = Redis::builder().password("secret").start().unwrap();
+    refuses(&redis.url_of("", "canary"), &redis.address(), "user and password");
+    refuses(&format!("redis://{}", redis.address()), &redis.address(), "user and password");
+    redis.pause().unwrap();
+    refuses(&redis.url(), &redis.address(), "did not answer");
+    let replica = Redis::builder().config("replicaof 127.0.0.1 1").start().unwrap();
+    refuses(&replica.url(), &replica.address(), "replica");
+    let other = NotRedis::start().unwrap();
+    refuses(&other.url().replace("//", "//:canary@"), &format!("127.0.0.1:{}", other.port()), "not as Redis does");
+}
+
+#[tokio::test]
+async fn a_redis_that_evicts_holds_is_warned_of_and_under_strict_refused() {
+    let redis = Redis::builder().max_memory(50_000_000).config("maxmemory-policy allkeys-lru").start().unwrap();
+    let log = NamedTempFile::new().unwrap();
+    let office =
+        BoxOffice::start(&["--redis-url", &redis.url()], |options| Server::start_logging(options, log.reopen().unwrap()));
+    office.held("alice", &["A1"]).await;
+    assert!(std::fs::read_to_string(log.path()).unwrap().contains("maxmemory-policy"));
+    refuses(&["--redis-url", &redis.url(), "--volatile-orders", "--strict"], "maxmemory-policy");
+}
+
+/// The server ends by itself, soon, with exit code 1 and a reason, and shows no password. Gives all that it said.
+fn refuses(options: &[&str], why: &str) -> String {
+    let output = NamedTempFile::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bms-server"));
+    let command = command.args(["--listen", "127.0.0.1:0"]).args(options).stdout(append(&output)).stderr(append(&output));
+    let mut server = command.env_remove("DATABASE_URL").env("RUST_LOG", "trace").spawn().unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = server.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > PATIENCE {
+            server.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let said = std::fs::read_to_string(output.path()).unwrap();
+    assert_eq!(status.code(), Some(1), "{options:?}: {said}");
+    assert!(said.contains(why), "{options:?}: {said}");
+    assert!(!said.contains("panicked") && !said.contains("canary"), "{options:?}: {said}");
+    said
+}
+
+/// The end of a file, so that two streams can share it.
+fn append(file: &NamedTempFile) -> Stdio {
+    File::options().append(true).open(file.path()).unwrap().into()
+}
