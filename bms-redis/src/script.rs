@@ -17,6 +17,12 @@ impl Script {
         Self { script: redis::Script::new(&text), text }
     }
 
+    /// The whole text.
+    #[cfg(feature = "testing")]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The call by hash. A server that does not know the script answers NOSCRIPT, and has done nothing.
     pub(crate) fn evalsha(&self, call: &Call) -> Cmd {
         call.command(b"EVALSHA", self.script.get_hash().as_bytes())

@@ -53,3 +53,9 @@ pub use proxy::Proxy;
 pub use replicated::Replicated;
 pub use reshard::MoveStep;
 pub use server::Server;
+
+/// The script that places a hold, as it is sent: for a benchmark that runs it without this library.
+#[must_use]
+pub fn place_script() -> &'static str {
+    crate::scripts::PLACE.text()
+}

@@ -1,0 +1,59 @@
+//! Whether a hold costs more the more shows there are.
+
+use std::sync::Arc;
+
+use bms_domain::store::PlaceHold;
+use bms_redis::RedisHolds;
+
+use crate::bench::{Bench, Cost, head, median, medians, row};
+use crate::ours;
+
+pub(crate) fn print(few: &Bench, few_holds: &RedisHolds) {
+    let scale = few.scale;
+    let many = Bench::start(scale);
+    let many_holds = ours::connect(&many);
+    let shows: Vec<_> = (0..scale.many_shows).map(ours::show).collect();
+    let empty = many.memory();
+    ours::prime_all(&many, &many_holds, &shows, scale.seats);
+    let primed = (many.memory() - empty) / shows.len() as f64;
+    // Every show has a hold already: what is measured is not the first of its kind.
+    let first: Arc<[_]> = ours::pairs(&shows, shows.len() as u64).into();
+    ours::place(&many, &many_holds, &first, ours::granted);
+    let held = (many.memory() - empty) / shows.len() as f64;
+
+    let pairs = u64::from(scale.seats) / 2 - 1;
+    let mut costs: [Vec<Cost>; 3] = [const { Vec::new() }; 3];
+    for round in 0..scale.rounds {
+        few.flush();
+        ours::prime_all(few, few_holds, &shows[..1], scale.seats);
+        let place = |bench: &Bench, holds: &RedisHolds, requests: Vec<PlaceHold>| {
+            bench.cost(|| ours::place(bench, holds, &requests.into(), ours::granted))
+        };
+        costs[0].push(place(few, few_holds, ours::pairs(&shows[..1], pairs)));
+        // A show that has only its first pair taken.
+        let mut requests = ours::pairs(&shows[round..=round], pairs + 1);
+        requests.remove(0);
+        costs[1].push(place(&many, &many_holds, requests));
+        costs[2].push(place(&many, &many_holds, spread(&shows, scale.rounds, round)));
+    }
+
+    println!("\nTwo-seat holds, medians of {} rounds.", scale.rounds);
+    head(&["shows", "its script", "server CPU", "by one show (script)"]);
+    let names = [
+        "1".to_owned(),
+        format!("{}, all holds on one of them", shows.len()),
+        format!("{}, each hold on another of them", shows.len()),
+    ];
+    for (name, of) in names.into_iter().zip(&costs) {
+        let cost = medians(of);
+        let ratio = median(of.iter().zip(&costs[0]).map(|(many, one)| many.script_us / one.script_us));
+        row(&[name, format!("{:.1} µs", cost.script_us), format!("{:.1} µs", cost.main_thread_us), format!("{ratio:.2}")]);
+    }
+    println!("\nMemory of a show that is primed: {primed:.0} bytes; with its first hold: {held:.0} bytes.");
+}
+
+/// The second hold of one part of the shows: those in the way of `pairs` are left out.
+fn spread(shows: &[bms_domain::id::ShowId], parts: usize, part: usize) -> Vec<PlaceHold> {
+    let some = shows.iter().enumerate().filter(|(number, _)| *number >= parts && number % parts == part);
+    some.map(|(number, show)| ours::request(*show, ours::user(number as u64), [4, 5])).collect()
+}

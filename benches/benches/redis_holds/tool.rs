@@ -1,0 +1,94 @@
+//! `redis-benchmark`, which comes with the server.
+
+use std::process::Command;
+
+use bms_domain::store::HoldStore as _;
+use bms_redis::RedisHolds;
+use bms_redis::testing::place_script;
+use hdrhistogram::Histogram;
+
+use crate::bench::{Bench, Run};
+use crate::naive;
+use crate::ours::{self, MOST, PREFIX, TTL};
+
+/// Seats of a plan so large that a random seat is nearly always free: as many as a record can name.
+const SEATS: u32 = 1 << 24;
+/// Stands for twelve random digits, others each time.
+const RANDOM: &str = "__rand_int__";
+
+/// Calls a script as often as the library does in a round.
+fn run(bench: &Bench, sha: &str, words: &[String]) -> Run {
+    let holds = bench.scale.holds;
+    let (port, holds_text, seats) = (bench.server.port().to_string(), holds.to_string(), SEATS.to_string());
+    let arguments = ["-p", &port, "-P", "16", "-c", "50", "-n", &holds_text, "-r", &seats, "--csv", "EVALSHA", sha];
+    let output = Command::new("redis-benchmark").args(arguments).args(words).output();
+    let output = output.expect("`redis-benchmark` is not installed; install it with: apt-get install -y redis-tools");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    // The last seven: the rate, and six times in milliseconds: mean, least, p50, p95, p99, most.
+    let numbers: Vec<f64> = text.trim_end().rsplit(',').take(7).map(|number| number.trim_matches('"').parse().unwrap()).collect();
+    let mut each = Histogram::new(3).unwrap();
+    for (share, milliseconds) in [(98, numbers[4]), (2, numbers[1])] {
+        // Enough of it to be read again as what it was: the median, and the 99th of a hundred.
+        each.record_n((1_000.0 * milliseconds) as u64, share).unwrap();
+    }
+    Run { operations: holds, rate: numbers[6], each }
+}
+
+/// Places holds by the library's own script: the keys, arguments and lengths are those of the library, but for the numbers of
+/// the seats, which are longer.
+pub(crate) fn place(bench: &Bench, holds: &RedisHolds) -> Run {
+    let sha: String = bench.server.command(&["SCRIPT", "LOAD", place_script()]).unwrap();
+    let show = ours::show(0);
+    bench.runtime.block_on(ours::prime(holds, show, SEATS, Vec::new()));
+    let shard = show.shard().number();
+    let key = |part: &str| format!("{PREFIX}:{{{shard}}}:{part}");
+    let of_show = |part: &str| key(&format!("{part}:{show}"));
+    // The library's shows have all their marks soon; these would grow, seat by seat.
+    bench.server.command::<()>(&["SETRANGE", &of_show("seats"), &(SEATS / 4 - 1).to_string(), "\0"]).unwrap();
+
+    let names = 2 + show.as_str().len() + ours::layout().as_str().len();
+    let body_after_owner = "s".repeat(2 + 2 * 3 + names + 8 + 3);
+    let owner = format!("user-{RANDOM}");
+    let length = char::from(u8::try_from(owner.len()).unwrap());
+    let words = [
+        "6".to_owned(),
+        key("records"),
+        of_show("seats"),
+        of_show("live"),
+        of_show("ended"),
+        of_show("log"),
+        key("due"),
+        String::new(),
+        format!("m{show}"),
+        format!("u{show}:{owner}"),
+        format!("h{RANDOM}abcd"),
+        format!("{length}{owner}{body_after_owner}"),
+        ours::layout().to_string(),
+        TTL.as_millis().to_string(),
+        MOST.to_string(),
+        MOST.to_string(),
+        RANDOM.to_owned(),
+        RANDOM.to_owned(),
+    ];
+    let run = run(bench, &sha, &words);
+    let held = bench.runtime.block_on(holds.counts(&[show])).unwrap()[0].unwrap().held;
+    assert!(u64::from(held) > bench.scale.holds * 19 / 10, "only {held} seats were held by {} calls", bench.scale.holds);
+    run
+}
+
+/// Places holds in the naive layout.
+pub(crate) fn place_naive(bench: &Bench, sha: &str) -> Run {
+    let mut words = naive::words(&ours::request(ours::show(0), ours::user(0), [10_000, 10_001]));
+    let hold = ours::hold_id(&ours::show(0)).to_string();
+    // Twelve digits of the id, the user and the seats are drawn anew.
+    let drawn = format!("{}{RANDOM}", &hold[..24]);
+    let id = words[4].clone();
+    for word in &mut words {
+        *word = word.replace(&id, &drawn).replace(ours::user(0).as_str(), &format!("user-{RANDOM}"));
+    }
+    for seat in [2, 3] {
+        words[seat] = naive::seat_key(ours::show(0).as_str(), RANDOM);
+    }
+    run(bench, sha, &words)
+}
