@@ -141,7 +141,7 @@ impl Node {
     }
 
     /// Which connection this is, counted from the first; 0 while there is none.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "testing"))]
     pub(crate) fn generation(&self) -> u64 {
         self.shared.current.load().as_ref().map_or(0, |live| live.generation)
     }
