@@ -16,6 +16,7 @@ use crate::link::{Link, Order, judge};
 use crate::node::{Failure, Node};
 use crate::notices::{Notices, Subscriptions};
 use crate::script::{Call, Script};
+use crate::scripts;
 
 /// A connection to Redis: one server, the primary that sentinels name, or a cluster. Cheap to clone; the stores made of it
 /// share it. It must be made and used within one tokio runtime; its background tasks end with the last clone.
@@ -62,6 +63,7 @@ impl Redis {
         for found in join_all(nodes.iter().map(|node| look(node, &config))).await {
             warnings.extend(found?);
         }
+        warnings.extend(check_rights(&link, &config).await?);
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -151,6 +153,21 @@ async fn look(node: &Node, config: &RedisConfig) -> Result<Vec<Warning>, Error> 
     let save = ask(node, redis::cmd("CONFIG").arg("GET").arg("save"), by).await.ok();
     let save = save.and_then(|answer| redis::from_redis_value::<std::collections::HashMap<String, String>>(answer).ok());
     Ok(facts.warnings(&server, save.as_ref().and_then(|save| save.get("save")).map(String::as_str)))
+}
+
+/// Whether the user may use what the scripts use: one that fails half-way has done half.
+async fn check_rights(link: &Link, config: &RedisConfig) -> Result<Option<Warning>, Error> {
+    let (server, by) = (config.server(), Instant::now() + config.deadline);
+    let keys = ["hash", "string", "set", "list"].map(|kind| format!("{}:{{check}}:{kind}", config.prefix));
+    let call = keys.iter().fold(Call::new(), Call::key);
+    let answer = link.run(Order::Script(&scripts::CHECK, &call), by).await.map_err(|failure| connecting(failure, &server))?;
+    let mut denied: Vec<String> = redis::from_redis_value(answer).unwrap_or_default();
+    let listed = denied.len();
+    denied.retain(|command| command != "SPUBLISH");
+    if !denied.is_empty() {
+        return Err(Error::without_commands(server, &denied));
+    }
+    Ok((listed > 0).then_some(Warning::Untold { server }))
 }
 
 async fn ask(node: &Node, command: &redis::Cmd, by: Instant) -> Result<Value, Failure> {

@@ -234,6 +234,12 @@ impl Error {
         }
     }
 
+    /// The user of a server may not use commands that the scripts use.
+    pub(crate) fn without_commands(server: Arc<str>, commands: &[String]) -> Self {
+        let said = format!("this user may not use, in scripts: {}", commands.join(" "));
+        Self::NotPermitted { server, source: Arc::new(Quoted(said)) }
+    }
+
     /// Nothing was changed.
     pub(crate) fn unavailable(self) -> StoreError {
         StoreError::Unavailable { store: STORE, source: Some(Box::new(self)) }

@@ -27,6 +27,11 @@ pub enum Warning {
         /// Scheme, host and port.
         server: Arc<str>,
     },
+    /// The user may not publish, so other processes see a change a second late.
+    Untold {
+        /// Scheme, host and port.
+        server: Arc<str>,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -42,6 +47,12 @@ impl fmt::Display for Warning {
                 f,
                 "{server} evicts holds when it has used {maxmemory} bytes (maxmemory-policy {policy}); set maxmemory-policy noeviction"
             ),
+            Self::Untold { server } => {
+                write!(
+                    f,
+                    "{server} does not let this user tell others of changes; allow +spublish and the channels of the prefix"
+                )
+            }
             Self::NotPersistent { server } => {
                 write!(f, "{server} writes nothing to disk, so holds are lost when it restarts; set appendonly yes to keep them")
             }

@@ -51,10 +51,13 @@ scripts! {
     CHANGES = "changes";
     DUE = "due";
     SWEEP = "sweep";
+    CHECK = "check";
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -62,5 +65,21 @@ mod tests {
         let expanded = expand("-- a comment\n-- include show\nreturn 1 -- include nothing");
         assert!(expanded.contains("local now = tonumber(ARGV[1])") && expanded.contains("local RECORDS"));
         assert!(expanded.ends_with("return 1 -- include nothing\n") && !expanded.contains("-- include clock"));
+    }
+    /// The commands of a text: upper-case words in quotes, after `call(`, `try(` or at the head of a list.
+    fn commands<'a>(text: &'a str, heads: &[&str]) -> BTreeSet<&'a str> {
+        let after = heads.iter().flat_map(|head| text.split(head).skip(1));
+        after.filter_map(|rest| rest.split('\'').next()).filter(|word| word.len() > 1 && word.to_uppercase() == **word).collect()
+    }
+
+    #[test]
+    fn the_check_tries_every_command_that_any_script_uses() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
+        let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let texts: Vec<String> =
+            files.filter(|path| !path.ends_with("check.lua")).map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        let used: BTreeSet<&str> = texts.iter().flat_map(|text| commands(text, &["call('", "{ '"])).collect();
+        assert!(used.contains("BITFIELD") && used.contains("SPUBLISH") && used.contains("HINCRBY"));
+        assert_eq!(commands(include_str!("../lua/check.lua"), &["try('"]), used);
     }
 }
