@@ -9,5 +9,6 @@
 
 mod losses;
 mod random_losses;
+mod restarts;
 #[path = "../support/mod.rs"]
 mod support;
