@@ -8,7 +8,9 @@
 )]
 
 mod losses;
+mod lost_replies;
 mod random_losses;
 mod restarts;
+mod stalls;
 #[path = "../support/mod.rs"]
 mod support;
