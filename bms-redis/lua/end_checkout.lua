@@ -13,6 +13,7 @@ if changes then
   if hold.own_end <= now then
     finish(hold, 'E', hold.own_end)
   else
+    go_on_when_full()
     hold.state, hold.order, hold.till = 'H', '', hold.own_end
     write(hold)
     enqueue(hold.id, hold.till)

@@ -143,8 +143,12 @@ local function enqueue(id, till)
   end
 end
 
--- Takes a live hold out and frees its seats; `quietly` when they are sold next. The first write is one that a server
--- whose memory is full does not refuse, and it lets the others pass: what gives memory back must go on working.
+-- A server whose memory is full refuses what may need more of it, but for a script that has written before. So what gives
+-- memory back, or needs no more, begins with a write that is never refused and changes nothing.
+local function go_on_when_full() call('ZREM', LIVE, '') end
+
+-- Takes a live hold out and frees its seats; `quietly` when they are sold next. It goes on when memory is full, for its
+-- first write is never refused either.
 local function finish(hold, state, at, order, quietly)
   call('ZREM', LIVE, hold.id)
   mark(hold.seats, FREE)
@@ -168,6 +172,7 @@ local function retire(limit)
     local hold = read(id)
     if hold then finish(hold, 'E', hold.till) else call('ZREM', LIVE, id) end
   end
+  if #ids == 0 then go_on_when_full() end
   local first = call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')
   due, dirty = tonumber(first[2]) or NEVER, true
   return #ids

@@ -8,6 +8,7 @@ load(call('HGET', RECORDS, META))
 retire(64)
 local order = ARGV[3]
 local bought = sale(order) or { owner = ARGV[5], seats = {} }
+go_on_when_full()
 local freed, left = split(bought.seats, set_of(unpack_seats(ARGV[6], 1, #ARGV[6])))
 bought.freed, bought.seats = true, left
 write_sale(order, bought)

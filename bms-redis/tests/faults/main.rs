@@ -7,7 +7,13 @@
     reason = "a broken expectation must stop the test"
 )]
 
+mod clock_steps;
+mod full_memory;
 mod losses;
+mod lost_replies;
+mod permissions;
 mod random_losses;
+mod restarts;
+mod stalls;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,11 +14,21 @@ pub mod rig;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use bms_domain::testing::{Fresh, ManualClock, Runtime};
 use bms_redis::{Redis, RedisConfig, RedisHolds};
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
+
+/// Waits until another process has done what it has to do: asks again and again, for 20 s at most.
+pub async fn until<Answer: Future<Output = bool>>(what: &str, mut asks: impl FnMut() -> Answer) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !asks().await {
+        assert!(Instant::now() < end, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 /// Runs the suites' tasks on tokio.
 pub struct Tokio(pub Handle);
