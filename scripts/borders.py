@@ -232,12 +232,13 @@ def only_programs_wire(facts: Facts) -> list[str]:
     "Put what both need into a value or a port (store/, hold, order, payment); the service calls stores, never the reverse.",
 )
 def stores_know_no_service(facts: Facts) -> list[str]:
-    places = ["bms-domain/src/memory/", "bms-domain/src/store/", "bms-domain/src/store.rs"]
-    places += [f"{facts.folder(package)}src/" for package in facts.packages if package["name"] in STORES]
+    inside = ("bms-domain/src/memory/", "bms-domain/src/store/", "bms-domain/src/store.rs")
+    outside = tuple(f"{facts.folder(package)}src/" for package in facts.packages if package["name"] in STORES)
     if not list(facts.code("bms-domain/src/memory/")) or not list(facts.code("bms-domain/src/store/")):
         return ["the stores' sources are not where this check looks for them"]
-    # As a path: Sentinel calls what it watches a service, too.
-    return mentions(facts, tuple(places), r"\bBookingService\b|\bservice\s*::|::\s*service\b|\{[^}]*\bservice\b[^}]*\}\s*;", STORE_WIRING)
+    # Outside the domain a service may be another thing: sentinels call the group that they watch so.
+    module = r"\bservice\s*::|::\s*service\b|\bservice\s+as\b|\bBookingService\b"
+    return mentions(facts, inside, r"\b(service|BookingService)\b", STORE_WIRING) + mentions(facts, outside, module)
 
 
 @check(
@@ -525,6 +526,9 @@ BROKEN: dict[str, list[Callable[[Facts], None]]] = {
     ],
     "stores_know_no_service": [
         put("bms-redis/src/store.rs", "use bms_domain::service::Policy;"),
+        put("bms-redis/src/store.rs", "use bms_domain::{hold, service};\nfn f(p: service::Policy) {}"),
+        put("bms-redis/src/store.rs", "use bms_domain::{service as other};"),
+        put("bms-redis/src/store.rs", "use bms_domain::BookingService;"),
         put("bms-domain/src/memory/holds.rs", "use crate::{service, store};"),
         put("bms-domain/src/store/order.rs", "fn f(all: &crate::BookingService) {}"),
         lambda facts: [facts.files.pop(path) for path in list(facts.files) if path.startswith("bms-domain/src/memory/")],

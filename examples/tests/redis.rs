@@ -291,7 +291,9 @@ fn a_redis_that_cannot_be_used_is_refused_by_its_address() {
     let replica = Redis::builder().config("replicaof 127.0.0.1 1").start().unwrap();
     refuses(&replica.url(), &replica.address(), "replica");
     let other = NotRedis::start().unwrap();
-    refuses(&other.url().replace("//", "//:canary@"), &format!("127.0.0.1:{}", other.port()), "not as Redis does");
+    refuses(&other.url().replace("//", "//:canary@"), &format!("127.0.0.1:{}", other.port()), "as Redis does");
+    let tls = Redis::builder().tls().start().unwrap();
+    refuses(&tls.url().replace("rediss://", "redis://:canary@"), &tls.address(), "as Redis does");
 }
 
 #[tokio::test]
