@@ -24,9 +24,14 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 /// The header that tells a repeated answer.
 pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// What the ids that this request makes are made of: the same in every try under one key.
+/// What the ids that this request makes are made of.
 #[derive(Clone, Copy)]
-pub(crate) struct Seed(pub(crate) Uuid);
+pub(crate) enum Seed {
+    /// The same in every try under one key.
+    Kept(Uuid),
+    /// The key's store does not answer: whatever would be done twice in two tries must wait.
+    Unknown,
+}
 
 /// An answer as it is kept.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +45,9 @@ struct Kept {
 
 /// Runs a POST with an `Idempotency-Key` once, and repeats its first answer.
 ///
-/// It runs in a task of its own: a client that goes away leaves no key half-run.
+/// It runs in a task of its own: a client that goes away leaves no key half-run. While the store of keys does not answer, a
+/// request that holds seats is refused, and all others run without their keys: each of them changes once by itself, a hold
+/// has one order, a payment counts once.
 pub(crate) async fn run_once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
@@ -79,7 +86,7 @@ fn key(headers: &HeaderMap) -> Option<&str> {
 async fn run(app: Arc<App>, key: IdempotencyKey, mut parts: Parts, body: Bytes, next: Next) -> Response {
     match app.service.begin_request(&key, fingerprint(&parts, &body)).await {
         Ok(Begun::Run { seed }) => {
-            parts.extensions.insert(Seed(seed));
+            parts.extensions.insert(Seed::Kept(seed));
             let lease = Lease::new(app.clone(), key);
             let response = next.run(Request::from_parts(parts, Body::from(body))).await;
             lease.keep(response).await
@@ -89,7 +96,12 @@ async fn run(app: Arc<App>, key: IdempotencyKey, mut parts: Parts, body: Bytes, 
             Problem::new(Code::RequestInProgress, "ask again for its answer when it has ended").into_response()
         }
         Ok(Begun::Reused) => Problem::new(Code::IdempotencyKeyReused, "another request needs another key").into_response(),
-        Err(error) => Problem::from(error).into_response(),
+        Err(error) => {
+            // What is safe to repeat without its key goes on: a payment is confirmed though the keys are out of reach (P13).
+            tracing::warn!(%error, "a request runs without its idempotency key");
+            parts.extensions.insert(Seed::Unknown);
+            next.run(Request::from_parts(parts, Body::from(body))).await
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as JsonBody};
+use bms_domain::error::Error;
 use bms_domain::id::{Caller, HoldId, SeatId, ShowId};
 use bms_domain::service::BookedHold;
 
@@ -56,7 +57,13 @@ async fn place_all(
         return Err(Problem::unknown_seats(request.seat_ids.iter().filter(is_unknown)));
     }
     let seats: Vec<SeatId> = request.seat_ids.iter().filter_map(|seat| SeatId::parse(seat).ok()).collect();
-    let seed = seed.map_or_else(|| app.service.new_seed(), |Extension(Seed(seed))| seed);
+    let seed = match seed {
+        None => app.service.new_seed(),
+        Some(Extension(Seed::Kept(seed))) => seed,
+        Some(Extension(Seed::Unknown)) => {
+            return Err(Problem::from(Error::Unavailable { dependency: "the idempotency store", source: None }));
+        }
+    };
     Ok(app.service.place_hold(caller, &show, &seats, seed).await?)
 }
 

@@ -1,6 +1,7 @@
 //! The first answer again.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use futures::{StreamExt as _, stream};
 use serde_json::json;
 use tower::ServiceExt as _;
 
-use crate::stores::SlowGateway;
+use crate::stores::{NoKeys, SlowGateway};
 use crate::support::{Ask, Plan, cinema, order, place, send};
 
 #[tokio::test]
@@ -175,4 +176,24 @@ async fn a_body_that_never_ends_takes_no_key() {
     cinema.ask(ask).await.is(201);
     cinema.shutdown.begin();
     tokio::time::timeout(Duration::from_secs(1), cinema.shutdown.drained()).await.expect("nothing runs on for the client");
+}
+
+/// P13: a payment is confirmed though nobody knows the keys; holding would be done twice in two tries, and waits.
+#[tokio::test]
+async fn without_the_store_of_keys_only_holding_waits() {
+    let mut plan = Plan::new();
+    plan.ports.idempotency = Arc::new(NoKeys);
+    let cinema = plan.open().await;
+    let refused = cinema.ask(place("alice", &["A1"]).key("k")).await;
+    refused.is_problem(503, "unavailable");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(cinema.taken().await.1, json!([]));
+    let hold = cinema.held("alice", &["A1"]).await;
+    let made = cinema.ask(order("alice", &hold).key("k")).await;
+    let id = made.is(201).json()["orderId"].as_str().unwrap().to_owned();
+    assert_eq!(cinema.ask(order("alice", &hold).key("k")).await.is(200).json()["orderId"], id);
+    let confirm =
+        || Ask::post(format!("/api/v1/orders/{id}/confirm"), json!({"paymentReference": "pay_ok"})).by("alice").key("k");
+    let first = cinema.ask(confirm()).await.is(200).json()["ticketCode"].clone();
+    assert_eq!(cinema.ask(confirm()).await.is(200).json()["ticketCode"], first);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bms_domain::hold::Hold;
@@ -10,10 +11,11 @@ use bms_domain::money::Money;
 use bms_domain::order::Order;
 use bms_domain::payment::{GatewayError, PaymentGateway, PaymentReference, PaymentStatus};
 use bms_domain::store::{
-    Changes, Checkout, Counts, Fence, HoldChange, HoldStore, OccupancyRead, PlaceHold, Placed, Restored, ShowClaims, SoldSeats,
-    StoreError,
+    Begun, Changes, Checkout, Counts, Fence, Fingerprint, HoldChange, HoldStore, IdempotencyKey, IdempotencyStore, OccupancyRead,
+    PlaceHold, Placed, Restored, ShowClaims, SoldSeats, StoreError,
 };
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 /// A payment provider that answers when it is let.
 pub(crate) struct SlowGateway {
@@ -157,5 +159,35 @@ impl HoldStore for UnluckyHolds {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner.ping().await
+    }
+}
+
+/// A store of keys that is away.
+pub(crate) struct NoKeys;
+
+fn away() -> StoreError {
+    StoreError::unavailable("the idempotency store")
+}
+
+#[async_trait]
+impl IdempotencyStore for NoKeys {
+    async fn begin(&self, _: &IdempotencyKey, _: Fingerprint, _: Uuid, _: Duration) -> Result<Begun, StoreError> {
+        Err(away())
+    }
+
+    async fn finish(&self, _: &IdempotencyKey, _: Vec<u8>, _: Duration) -> Result<Vec<u8>, StoreError> {
+        Err(away())
+    }
+
+    async fn abandon(&self, _: &IdempotencyKey) -> Result<(), StoreError> {
+        Err(away())
+    }
+
+    async fn sweep(&self, _: usize) -> Result<usize, StoreError> {
+        Err(away())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Err(away())
     }
 }
