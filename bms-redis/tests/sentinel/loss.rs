@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bms_domain::error::Error;
-use bms_domain::store::OrderStore as _;
+use bms_domain::store::{Changes, HoldStore as _, OrderStore as _};
 use bms_redis::testing::Replicated;
 use tokio::task::block_in_place;
 
-use crate::office::{Office, hold_id, names, seats_in_the_way};
-use crate::watcher::Watcher;
+use crate::office::{Office, caller, hold_id, names, seats_in_the_way};
+use crate::watcher::{LiveMap, Watcher};
 use crate::{gala, url};
 
 /// P2 is broken for a moment, as the documentation says. P1 and P4 are not: one of two who hold a seat gets it, the other is
@@ -71,4 +71,43 @@ async fn a_live_map_is_right_again_after_a_failover() {
     office.eventually(async |office| office.place(&gala(), "bob", &[2], 3).await).await;
     watcher.until(Duration::from_secs(5), |map| map.held.contains(2) && !map.held.contains(1)).await;
     watcher.stop().await;
+}
+
+/// Versions that were lost are given anew, to other changes. Who has seen the lost ones must not take the new ones for those
+/// that follow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_after_a_loss_are_not_taken_for_the_lost_ones() {
+    let group = Replicated::start().unwrap();
+    let office = Office::open(&url(&group), &[gala()]).await;
+    office.place(&gala(), "early", &[0], 1).await.unwrap();
+    let former = group.primary().unwrap();
+    assert_eq!(former.command::<usize>(&["WAIT", "2", "10000"]).unwrap(), 2);
+    let before = office.occupancy(&gala()).await.version;
+    block_in_place(|| group.stop_replication()).unwrap();
+    office.place(&gala(), "ann", &[1], 2).await.unwrap();
+    let mut map = LiveMap::of(office.occupancy(&gala()).await);
+    assert!(matches!(office.holds.changes(&gala(), before).await.unwrap(), Changes::Since(_)));
+    former.kill();
+    block_in_place(|| group.wait_for_primary_after(former)).unwrap();
+
+    // Others are quicker than he who looks at the map.
+    office.eventually(async |office| office.place(&gala(), "bob", &[2], 3).await).await;
+    office.place(&gala(), "cid", &[3], 4).await.unwrap();
+    let lost = map.version;
+    assert!(office.occupancy(&gala()).await.version > lost, "the version he has seen is another change's by now");
+    assert_eq!(changes(&office, lost).await, Changes::Gap);
+    map = LiveMap::of(office.occupancy(&gala()).await);
+    assert_eq!(map.held.iter().collect::<Vec<_>>(), [0, 2, 3]);
+    // Once is enough, and it holds for all who have seen what was lost, or what came before it.
+    office.service.release_hold(&caller("cid"), hold_id(&gala(), 4)).await.unwrap();
+    assert!(map.take(changes(&office, map.version).await));
+    assert_eq!(map, LiveMap::of(office.occupancy(&gala()).await));
+    for version in [before, lost] {
+        assert_eq!(changes(&office, version).await, Changes::Gap);
+    }
+}
+
+async fn changes(office: &Office, after: u64) -> Changes {
+    let changes = tokio::time::timeout(Duration::from_secs(5), office.holds.changes(&gala(), after)).await;
+    changes.expect("told in time").unwrap()
 }
