@@ -151,6 +151,10 @@ impl Cluster {
     /// Sends a command to the node that owns its slot, and on from there as often as it is told to.
     pub(crate) async fn run(&self, order: Order<'_>, deadline: Instant) -> Result<Value, Failure> {
         let slot = slot_of(order.key());
+        // The last quarter of the time is for the last answer: a call that is sent with no time left ends as unknown, and its
+        // connection is taken for silent and replaced, where the node had said that it did nothing.
+        let now = Instant::now();
+        let last_try = now + deadline.saturating_duration_since(now) * 3 / 4;
         let mut sent_on: Option<(Arc<Peer>, bool)> = None;
         let mut redirects = 0;
         loop {
@@ -170,7 +174,7 @@ impl Cluster {
                     redirects += 1;
                     sent_on = Some((self.shared.peer_at(&address, deadline).await, true));
                 }
-                Some(Redirect::Again) if Instant::now() + AGAIN_AFTER < deadline => tokio::time::sleep(AGAIN_AFTER).await,
+                Some(Redirect::Again) if Instant::now() + AGAIN_AFTER < last_try => tokio::time::sleep(AGAIN_AFTER).await,
                 _ => {
                     // Whatever is wrong with the cluster, the map is where it shows.
                     if matches!(answer, Value::ServerError(_)) {

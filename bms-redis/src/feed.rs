@@ -57,8 +57,19 @@ struct State {
     end: Option<u64>,
     /// The newest version that anybody told of.
     newest: Option<u64>,
+    /// The newest change that was taken in, as Redis told it; empty before the first. It outlives what is forgotten: a
+    /// failover may have lost it.
+    told: Vec<u8>,
     asked: Option<Instant>,
     used: Instant,
+}
+
+/// What the log of a show says of the time after a version.
+pub(crate) struct Log {
+    version: u64,
+    pub(crate) changes: Vec<OccupancyChange>,
+    /// The last of the changes, as it was told.
+    last: Vec<u8>,
 }
 
 /// What to do for one who wants the changes after a version.
@@ -115,7 +126,7 @@ async fn work(redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiv
                 Some(Notice::Message { channel, payload }) => {
                     let feed = shows.lock().get(&*channel).cloned();
                     if let (Some(feed), Ok(change)) = (feed, read_change(&payload)) {
-                        feed.tell(change);
+                        feed.tell(change, &payload);
                     }
                 }
                 Some(Notice::Lost) => {
@@ -145,13 +156,26 @@ async fn subscribe(redis: &Redis, channel: Vec<u8>) {
 
 impl Feed {
     fn new() -> Self {
-        let state = State { log: VecDeque::new(), start: 0, end: None, newest: None, asked: None, used: Instant::now() };
+        let state = State {
+            log: VecDeque::new(),
+            start: 0,
+            end: None,
+            newest: None,
+            told: Vec::new(),
+            asked: None,
+            used: Instant::now(),
+        };
         Self { state: Mutex::new(state), bell: Notify::new() }
     }
 
     /// The newest version that is known of.
     pub(crate) fn newest(&self) -> Option<u64> {
         self.state.lock().newest
+    }
+
+    /// The newest change that was taken in, as Redis told it.
+    pub(crate) fn told(&self) -> Vec<u8> {
+        self.state.lock().told.clone()
     }
 
     /// What to do for one who wants the changes after a version. Of many who wait, one is sent to ask.
@@ -174,18 +198,26 @@ impl Feed {
         }
     }
 
-    /// Takes in what the log says: all changes after a version.
-    pub(crate) fn learn(&self, after: u64, version: u64, changes: &[OccupancyChange]) {
+    /// Takes in what the log says of the time after a version.
+    pub(crate) fn learn(&self, after: u64, log: &Log) {
+        let Log { version, changes, last } = log;
+        let version = *version;
         let mut state = self.state.lock();
         match state.end {
+            // Notices were quicker.
+            Some(end) if (state.start..=end).contains(&after) && end >= version => {}
             Some(end) if (state.start..=end).contains(&after) => {
                 let newer = changes.iter().filter(|change| change.version > end);
                 state.log.extend(newer.cloned());
-                state.end = Some(end.max(version));
+                state.end = Some(version);
+                state.told.clone_from(last);
             }
             _ => {
                 state.log = changes.iter().cloned().collect();
                 (state.start, state.end) = (after, Some(version));
+                if !last.is_empty() {
+                    state.told.clone_from(last);
+                }
             }
         }
         state.newest = state.newest.max(Some(version));
@@ -198,13 +230,14 @@ impl Feed {
     }
 
     /// Takes in a notice.
-    fn tell(&self, change: OccupancyChange) {
+    fn tell(&self, change: OccupancyChange, payload: &[u8]) {
         let mut state = self.state.lock();
         state.newest = state.newest.max(Some(change.version));
         match state.end {
             Some(end) if change.version == end.saturating_add(1) => {
                 state.end = Some(change.version);
                 state.log.push_back(change);
+                payload.clone_into(&mut state.told);
                 state.trim();
             }
             // One was missed: ask.
@@ -270,13 +303,16 @@ fn read_change(payload: &[u8]) -> Result<OccupancyChange, Unreadable> {
     change(version as u64, *kind, codec::unpack_seats(seats)?)
 }
 
-/// Reads entries of the log.
-pub(crate) fn read_log(mut entries: Reply) -> Result<Vec<OccupancyChange>, Unreadable> {
-    let mut changes = Vec::with_capacity(entries.left());
-    while entries.left() > 0 {
-        changes.push(read_change(&entries.bytes()?)?);
+impl Log {
+    /// Reads the present version and the entries that lead to it.
+    pub(crate) fn read(version: u64, mut entries: Reply) -> Result<Self, Unreadable> {
+        let mut log = Self { version, changes: Vec::with_capacity(entries.left()), last: Vec::new() };
+        while entries.left() > 0 {
+            log.last = entries.bytes()?;
+            log.changes.push(read_change(&log.last)?);
+        }
+        Ok(log)
     }
-    Ok(changes)
 }
 
 #[cfg(test)]
@@ -285,6 +321,18 @@ mod tests {
 
     fn freed(version: u64) -> OccupancyChange {
         change(version, b'f', [1].into_iter().collect()).unwrap()
+    }
+
+    /// A change and how it is told.
+    fn tell(feed: &Feed, version: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let payload = [&(version as f64).to_be_bytes()[..], b"f\x00\x00\x01"].concat();
+        feed.tell(read_change(&payload).unwrap(), &payload);
+    }
+
+    fn log(version: u64, changes: &[u64]) -> Log {
+        let last = changes.last().map(|version| vec![u8::try_from(*version).unwrap()]).unwrap_or_default();
+        Log { version, changes: changes.iter().map(|version| freed(*version)).collect(), last }
     }
 
     fn given(feed: &Feed, after: u64) -> Vec<u64> {
@@ -297,7 +345,7 @@ mod tests {
     #[tokio::test]
     async fn one_of_many_asks_and_the_others_wait() {
         let feed = Feed::new();
-        feed.learn(10, 10, &[]);
+        feed.learn(10, &log(10, &[]));
         assert!(matches!(feed.step(10), Step::Wait(_)), "it was asked just now");
         feed.state.lock().asked = None;
         assert!(matches!(feed.step(10), Step::Ask));
@@ -307,11 +355,11 @@ mod tests {
     #[tokio::test]
     async fn notices_go_on_where_the_log_ended() {
         let feed = Feed::new();
-        feed.tell(freed(12));
+        tell(&feed, 12);
         assert_eq!((given(&feed, 10).len(), feed.newest()), (0, Some(12)), "what came before is not known");
-        feed.learn(10, 12, &[freed(11), freed(12)]);
-        feed.tell(freed(12));
-        feed.tell(freed(13));
+        feed.learn(10, &log(12, &[11, 12]));
+        tell(&feed, 12);
+        tell(&feed, 13);
         assert_eq!((given(&feed, 10), given(&feed, 12)), (vec![11, 12, 13], vec![13]));
         assert!(matches!(feed.step(9), Step::Ask), "what was before the beginning is in the log alone");
     }
@@ -319,23 +367,39 @@ mod tests {
     #[tokio::test]
     async fn a_missing_notice_is_noticed_by_the_next() {
         let feed = Feed::new();
-        feed.learn(10, 10, &[]);
-        feed.tell(freed(12));
+        feed.learn(10, &log(10, &[]));
+        tell(&feed, 12);
         assert!(matches!(feed.step(10), Step::Ask));
-        feed.learn(10, 12, &[freed(11), freed(12)]);
+        feed.learn(10, &log(12, &[11, 12]));
         assert_eq!(given(&feed, 10), [11, 12]);
     }
 
     #[tokio::test]
     async fn who_is_too_far_behind_asks_the_log() {
         let feed = Feed::new();
-        feed.learn(0, 0, &[]);
-        (1..=2_000).for_each(|version| feed.tell(freed(version)));
+        feed.learn(0, &log(0, &[]));
+        (1..=2_000).for_each(|version| tell(&feed, version));
         assert!(matches!(feed.step(900), Step::Ask));
         assert_eq!(given(&feed, 976).len(), KEPT);
         feed.forget();
         assert!(matches!(feed.step(976), Step::Ask));
         assert_eq!(feed.newest(), None);
+    }
+
+    /// It may be lost with the primary that told of it, and whoever saw it has to be told.
+    #[tokio::test]
+    async fn the_newest_change_is_remembered_when_all_else_is_forgotten() {
+        let feed = Feed::new();
+        feed.learn(10, &log(12, &[11, 12]));
+        assert_eq!(feed.told(), [12]);
+        tell(&feed, 13);
+        let told = feed.told();
+        assert_eq!(told.len(), 12);
+        feed.learn(12, &log(13, &[13]));
+        tell(&feed, 15);
+        feed.forget();
+        feed.learn(20, &log(20, &[]));
+        assert_eq!(feed.told(), told, "13 is the last of which nothing before is missing");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use bms_domain::hold::{self, Hold, HoldCommand, HoldLife, HoldState};
 use bms_domain::id::{Caller, HoldId, OrderId, Shard, ShowId};
 use bms_domain::seat::SeatSet;
 use bms_domain::store::{
-    Changes, Checkout, Counts, Fence, HoldChange, HoldStore, Occupancy, OccupancyChange, OccupancyRead, PlaceHold, Placed,
-    Restored, ShowClaims, SoldSeats, StoreError,
+    Changes, Checkout, Counts, Fence, HoldChange, HoldStore, Occupancy, OccupancyRead, PlaceHold, Placed, Restored, ShowClaims,
+    SoldSeats, StoreError,
 };
 use bms_domain::time::{Clock, Timestamp};
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use tokio::time::timeout_at;
 use crate::codec::{self, Unreadable};
 use crate::connection::{Effect, Redis};
 use crate::error::STORE;
-use crate::feed::{self, Feeds, Step};
+use crate::feed::{Feeds, Log, Step};
 use crate::keys::Keys;
 use crate::reply::{self, Reply};
 use crate::restore;
@@ -129,11 +129,12 @@ impl RedisHolds {
         }
     }
 
-    /// The present version and the changes after another, from the show's log; `None` when they are not all there.
-    async fn log(&self, show: &ShowId, after: u64) -> Result<Option<(u64, Vec<OccupancyChange>)>, StoreError> {
-        let call = self.of_show(show).number(after);
+    /// What a show's log says of the time after a version; `None` when not all of it is there. `told` is the newest change
+    /// that this process was told of, as it was told: if Redis does not know it any more, the log begins anew.
+    async fn log(&self, show: &ShowId, after: u64, told: &[u8]) -> Result<Option<Log>, StoreError> {
+        let call = self.of_show(show).number(after).arg(told);
         let (code, mut reply) = self.settled(&scripts::CHANGES, call, Effect::Reads).await?;
-        Ok(if code == b'K' { Some((reply.digits()?, feed::read_log(reply.parts()?)?)) } else { None })
+        Ok(if code == b'K' { Some(Log::read(reply.digits()?, reply.parts()?)?) } else { None })
     }
 
     /// The shows of which something is to be tidied up, `limit` a shard at most.
@@ -291,11 +292,11 @@ impl HoldStore for RedisHolds {
             bell.as_mut().enable();
             match feed.step(after) {
                 Step::Give(changes) => return Ok(changes),
-                Step::Ask => match self.log(show, after).await? {
-                    Some((version, changes)) => {
-                        feed.learn(after, version, &changes);
-                        if !changes.is_empty() {
-                            return Ok(Changes::Since(changes));
+                Step::Ask => match self.log(show, after, &feed.told()).await? {
+                    Some(log) => {
+                        feed.learn(after, &log);
+                        if !log.changes.is_empty() {
+                            return Ok(Changes::Since(log.changes));
                         }
                     }
                     None => {

@@ -17,6 +17,8 @@ mod watcher;
 
 #[path = "cluster/failover.rs"]
 mod failover;
+#[path = "cluster/moving.rs"]
+mod moving;
 #[path = "cluster/rules.rs"]
 mod rules;
 #[path = "cluster/stall.rs"]

@@ -1,0 +1,149 @@
+//! The slot of some shows moves to another node while they are sold.
+//!
+//! A script names six keys, and a show's are not all there: nobody's hold has ended, nobody has bought. While its slot
+//! moves, a node that misses one of several keys answers `TRYAGAIN`, whether the others are at the other node or were never
+//! anywhere. So a show's calls are put off from the first mark to the last, not only while its own keys are under way: they
+//! ask again every 10 ms, and end as unavailable when the move takes longer than their deadline. A slot of a few shows moves
+//! in tens of milliseconds, which calls with a deadline of 500 ms ride out; the first call after the move succeeds.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bms_domain::error::Error;
+use bms_domain::id::{HoldId, ShowId};
+use bms_domain::store::HoldStore as _;
+use bms_domain::testing::sample;
+use bms_redis::testing::{Cluster, MoveStep, Server};
+use futures::future::join_all;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
+use crate::crowd::Crowd;
+use crate::office::{DEADLINE, Office, PATIENCE, caller, hold_id};
+use crate::watcher::{LiveMap, Watcher};
+use crate::{shows_here_and_elsewhere, slot_of, url};
+
+/// P2, P3, P11: a move under load, back and forth, loses no hold that was acknowledged and leaves none in part; calls end
+/// in time; live maps go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_a_slot_moves_under_load() {
+    let cluster = Cluster::start().unwrap();
+    let (first, second) = sample::shows_of_one_shard();
+    let (slot, from) = (slot_of(&cluster, &first), cluster.owner_of(slot_of(&cluster, &first)).unwrap());
+    let (_, elsewhere) = shows_here_and_elsewhere(&cluster, from);
+    let shows = [first, second, elsewhere];
+    let office = Office::open(&url(&cluster), &shows).await;
+    let crowd = Crowd::send(&office, &shows, 2);
+    crowd.until_answered(100).await;
+    let watchers = shows.map(|show| Watcher::of(&office.holds, &show));
+    for _ in 0..2 {
+        let (from, to) = ends(&cluster, slot);
+        // The load goes on at every step, for shows of this slot and others.
+        block_in_place(|| {
+            let watch = |_| Handle::current().block_on(crowd.until_answered(5));
+            cluster.move_slot_with(slot, to, watch).unwrap();
+        });
+        assert_ne!(cluster.owner_of(slot).unwrap().port(), from.port());
+        crowd.until_answered(100).await;
+    }
+    let seen = crowd.go_home().await;
+    let (asked, confirmed) = (seen.asked.lock().clone(), seen.confirmed.lock().clone());
+    let kept = seen.kept.lock().clone();
+    assert!(!kept.is_empty() && !confirmed.is_empty());
+    assert_eq!(office.live(&kept).await.len(), kept.len(), "every hold that was acknowledged is there");
+    assert!(seen.retryable.load(Ordering::Relaxed) < seen.answered.load(Ordering::Relaxed), "{:?}", seen.worst());
+    for (show, watcher) in shows.iter().zip(watchers) {
+        office.audit_holds(show, &asked).await;
+        let known = LiveMap::of(office.occupancy(show).await);
+        watcher.until(Duration::from_secs(5), |map| *map == known).await;
+        assert_eq!(watcher.gaps.load(Ordering::Relaxed), 0, "the log of changes has moved with the show");
+        watcher.stop().await;
+        office.audit_sales(show, &confirmed).await;
+    }
+}
+
+/// The finding above, step by step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_put_off_while_a_slot_moves_and_succeed_right_after() {
+    let cluster = Cluster::start().unwrap();
+    let show = sample::show("show-1");
+    let slot = slot_of(&cluster, &show);
+    let (from, to) = ends(&cluster, slot);
+    let (_, elsewhere) = shows_here_and_elsewhere(&cluster, from);
+    let office = Office::open(&url(&cluster), &[show, elsewhere]).await;
+    let kept = office.place(&show, "ann", &[0, 1], 1).await.unwrap().hold.id;
+    let watcher = Watcher::of(&office.holds, &show);
+    watcher.until(Duration::from_secs(5), |map| map.held.contains(0)).await;
+
+    let (mut steps, mut seed) = (Vec::new(), 100_u32);
+    let watch = |step| {
+        if step == MoveStep::Assigned {
+            return;
+        }
+        Handle::current().block_on(async {
+            let began = Instant::now();
+            let outcomes = join_all((1..=8).map(async |n| office.place(&show, "bob", &[10 + n], seed + n).await)).await;
+            steps.push((step, began.elapsed()));
+            // Refused, and nothing was changed: a call that is put off is not sent so late that its answer is missed.
+            let refused = |outcome: &Result<_, Error>| matches!(outcome, Err(Error::Unavailable { .. }));
+            assert!(outcomes.iter().all(refused), "{outcomes:?}");
+            seed += 10;
+            // One key alone is found wherever it is.
+            assert_eq!(office.live(&[kept]).await.len(), 1);
+            let began = Instant::now();
+            office.place(&elsewhere, &format!("user-{seed}"), &[seed], seed).await.unwrap();
+            assert!(began.elapsed() < DEADLINE, "other slots are not held up");
+        });
+    };
+    block_in_place(|| cluster.move_slot_with(slot, to, watch).unwrap());
+    assert!(steps.len() >= 2, "{steps:?}");
+    assert!(steps.iter().all(|(_, took)| *took < DEADLINE + DEADLINE / 2), "P11: {steps:?}");
+
+    // At the first try, at the new owner; and who looks at the live map sees it, though the channel has moved as well.
+    let placed = office.place(&show, "bob", &[10], 99).await.unwrap().hold.id;
+    watcher.until(Duration::from_secs(3), |map| map.held.contains(10)).await;
+    assert_eq!(watcher.gaps.load(Ordering::Relaxed), 0);
+    watcher.stop().await;
+    assert_eq!(to.command::<usize>(&["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]).unwrap(), 5);
+    office.audit_holds(&show, &[kept, placed]).await;
+    office.service.release_hold(&caller("ann"), hold_id(&show, 1)).await.unwrap();
+    hears_of_changes(&office, &show).await;
+    told_of_a_missed_change(&office, &cluster, slot, &[placed]).await;
+}
+
+/// The channel of a slot that moved was ended unasked. While nobody asks the log, it is what tells of new versions.
+async fn hears_of_changes(office: &Office, show: &ShowId) {
+    let (before, end) = (office.occupancy(show).await.version, Instant::now() + PATIENCE);
+    let mut seed = 1_000;
+    while office.holds.newest(show).is_none_or(|version| version <= before) {
+        assert!(Instant::now() < end, "the channel is silent");
+        seed += 1;
+        office.place(show, "dan", &[30], seed).await.unwrap();
+        office.service.release_hold(&caller("dan"), hold_id(show, seed)).await.unwrap();
+    }
+}
+
+/// A change that is told on no channel is noticed by the log all the same, and within about a second.
+async fn told_of_a_missed_change(office: &Office, cluster: &Cluster, slot: u16, holds: &[HoldId]) {
+    let show = office.live(holds).await[0].show;
+    let before = office.occupancy(&show).await.version;
+    let waiting = tokio::spawn({
+        let holds = office.holds.clone();
+        async move { holds.changes(&show, before).await }
+    });
+    // Whatever is subscribed at the owner of the slot is not any more.
+    let owner = cluster.owner_of(slot).unwrap();
+    owner.command::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap();
+    office.place(&show, "cid", &[20], 98).await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(3), waiting).await.expect("told in time").unwrap().unwrap();
+    let mut map = LiveMap::of(office.occupancy(&show).await);
+    map.version = before;
+    assert!(map.take(told) && map.held.contains(20));
+}
+
+/// Who owns a slot, and another primary.
+fn ends(cluster: &Cluster, slot: u16) -> (&Server, &Server) {
+    let from = cluster.owner_of(slot).unwrap();
+    let to = cluster.primaries().unwrap().into_iter().find(|node| node.port() != from.port()).unwrap();
+    (from, to)
+}
