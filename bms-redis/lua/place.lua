@@ -31,7 +31,9 @@ end
 if layout ~= ARGV[6] then return { 'N', now, format('%d', frees), format('%d', version) } end
 if wanted > tonumber(ARGV[8]) then return { 'M', now } end
 
-local get, set = { 'BITFIELD_RO', SEATS }, { 'BITFIELD', SEATS }
+-- With room for four seats from the beginning: a table that has to grow costs more than what is put into it.
+local get = { 'BITFIELD_RO', SEATS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+local set = { 'BITFIELD', SEATS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 for i = 1, wanted do
   local seat = tonumber(ARGV[9 + i])
   if seat >= size then return { 'B', now } end
@@ -39,7 +41,7 @@ for i = 1, wanted do
   get[g], get[g + 1], get[g + 2] = 'GET', 'u2', place
   set[s], set[s + 1], set[s + 2], set[s + 3] = 'SET', 'u2', place, '1'
 end
-local taken = call(unpack(get))
+local taken = call(unpack(get, 1, 2 + 3 * wanted))
 local refused
 for i = 1, wanted do
   if taken[i] ~= FREE then refused = { 'T', now, taken } end
@@ -51,7 +53,7 @@ if refused then
   return refused
 end
 
-call(unpack(set))
+call(unpack(set, 1, 2 + 4 * wanted))
 local ttl = tonumber(ARGV[7])
 local till = format('%d', now + ttl)
 if now + ttl < due then

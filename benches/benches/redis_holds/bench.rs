@@ -116,13 +116,20 @@ impl Bench {
         }
     }
 
-    /// Does `operations`, each once, `TASKS` at a time, and times them.
+    /// Does `operations`, each once, 256 at a time, and times them.
     pub(crate) fn run<F>(&self, operations: u64, operation: impl Fn(u64) -> F + Send + Sync + 'static) -> Run
     where
         F: Future<Output = ()> + Send,
     {
+        self.run_with(TASKS, operations, operation)
+    }
+
+    /// As [`Bench::run`], so many at a time.
+    pub(crate) fn run_with<F>(&self, tasks: usize, operations: u64, operation: impl Fn(u64) -> F + Send + Sync + 'static) -> Run
+    where
+        F: Future<Output = ()> + Send,
+    {
         let (next, operation) = (Arc::new(AtomicU64::new(0)), Arc::new(operation));
-        let tasks = usize::try_from(operations).unwrap().min(TASKS);
         self.runtime.block_on(async {
             let start = Instant::now();
             let tasks = (0..tasks).map(|_| {

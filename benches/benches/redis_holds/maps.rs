@@ -32,7 +32,7 @@ pub(crate) fn print(bench: &Bench, holds: &RedisHolds) -> bool {
         for _ in 0..scale.rounds {
             let holds = holds.clone();
             ours.push(bench.cost(|| {
-                bench.run(scale.maps, move |_| {
+                bench.run_with(4, scale.maps, move |_| {
                     let holds = holds.clone();
                     async move {
                         let OccupancyRead::Known(map) = holds.occupancy(&ours::show(0)).await.unwrap() else {

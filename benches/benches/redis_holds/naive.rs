@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bms_domain::store::PlaceHold;
 use bms_domain::time::{Clock as _, SystemClock};
-use bms_redis::redis::{self, Value, aio::MultiplexedConnection};
+use bms_redis::redis::{self, AsyncConnectionConfig, Value, aio::MultiplexedConnection};
 
 use crate::bench::{Bench, Run};
 use crate::ours::TTL;
@@ -27,7 +27,9 @@ pub(crate) fn load(bench: &Bench) -> String {
 
 pub(crate) fn connect(bench: &Bench) -> MultiplexedConnection {
     let client = redis::Client::open(bench.server.url()).unwrap();
-    bench.runtime.block_on(client.get_multiplexed_async_connection()).unwrap()
+    // Half a second by default, which a machine that is busy elsewhere may need.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    bench.runtime.block_on(client.get_multiplexed_async_connection_with_config(&config)).unwrap()
 }
 
 /// Seats are told by their number here, which is kind to this layout: names are longer.
@@ -88,7 +90,7 @@ pub(crate) fn maps(bench: &Bench, connection: &MultiplexedConnection, show: &str
         command.arg(seat_key(show, &seat.to_string()));
     }
     let (command, connection) = (Arc::new(command), connection.clone());
-    bench.run(maps, move |_| {
+    bench.run_with(4, maps, move |_| {
         let (command, mut connection) = (Arc::clone(&command), connection.clone());
         async move {
             let answer = connection.send_packed_command(&command).await.unwrap();
