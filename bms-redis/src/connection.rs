@@ -1,5 +1,15 @@
 //! The connection that the stores share.
 
+mod batch;
+mod cluster;
+mod dial;
+mod facts;
+mod link;
+mod node;
+mod notices;
+mod sentinel;
+mod slots;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +19,17 @@ use futures::future::join_all;
 use redis::Value;
 use tokio::time::Instant;
 
+pub use facts::Warning;
+pub(crate) use notices::Notice;
+
 use crate::config::RedisConfig;
 use crate::error::{Error, STORE};
-use crate::facts::{Facts, Warning};
-use crate::link::{Link, Order, judge};
-use crate::node::{Failure, Node};
-use crate::notices::{Notices, Subscriptions};
 use crate::script::{Call, Script};
 use crate::scripts;
+use facts::Facts;
+use link::{Link, Order, judge};
+use node::{Failure, Node};
+use notices::{Notices, Subscriptions};
 
 /// A connection to Redis: one server, the primary that sentinels name, or a cluster. Cheap to clone; the stores made of it
 /// share it. It must be made and used within one tokio runtime; its background tasks end with the last clone.

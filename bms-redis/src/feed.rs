@@ -18,9 +18,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::codec::{self, Unreadable};
-use crate::connection::Redis;
+use crate::connection::{Notice, Redis};
 use crate::keys::Keys;
-use crate::notices::Notice;
 use crate::reply::Reply;
 
 /// How often the log is asked for those who wait: also what expires while nobody asks is seen after so long.

@@ -1,5 +1,5 @@
+use super::super::notices::{Notice, Notices};
 use super::*;
-use crate::notices::{Notice, Notices};
 use crate::testing::Server;
 
 async fn next(notices: &mut Notices) -> Notice {

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::super::notices::Notice;
 use super::*;
-use crate::notices::Notice;
 use crate::testing::{Cluster, MoveStep, Server};
 
 const KEY: &str = "{show}k";

@@ -17,12 +17,12 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::dial::Endpoint;
+use super::link::{Order, judge};
+use super::node::{Dial, Dialled, Event, Failure, Listener, Node, Pushed};
+use super::slots::{Address, Range, read_ranges, slot_of};
 use crate::config::{at, host_of};
-use crate::dial::Endpoint;
 use crate::error::Error;
-use crate::link::{Order, judge};
-use crate::node::{Dial, Dialled, Event, Failure, Listener, Node, Pushed};
-use crate::slots::{Address, Range, read_ranges, slot_of};
 
 /// The map is asked for when something hints at a change, every so often while a node is down, and now and then anyway.
 const MAP_WHILE_DOWN: Duration = Duration::from_millis(250);

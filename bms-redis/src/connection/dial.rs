@@ -6,10 +6,10 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, TlsCertificates, Value};
 
+use super::facts::Facts;
+use super::node::{Dial, Dialled, Pushed};
 use crate::config::{is_tls, server_name};
 use crate::error::Error;
-use crate::facts::Facts;
-use crate::node::{Dial, Dialled, Pushed};
 
 /// Calls wait here until the connection's task takes them. More of them wait for a place, in order.
 const QUEUE: usize = 1024;

@@ -6,13 +6,13 @@ use futures::future::join_all;
 use redis::{Cmd, Pipeline, PushKind, RedisError, ServerErrorKind, Value, cmd};
 use tokio::time::Instant;
 
-use crate::cluster::Cluster;
+use super::cluster::Cluster;
+use super::dial::Endpoint;
+use super::node::{Failure, Listener, Node};
+use super::sentinel::Sentinels;
 use crate::config::{RedisConfig, Target};
-use crate::dial::Endpoint;
 use crate::error::{Error, without_user};
-use crate::node::{Failure, Listener, Node};
 use crate::script::{Call, Script};
-use crate::sentinel::Sentinels;
 
 /// One command to send.
 #[derive(Clone, Copy)]

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::batch::{Batch, closed};
+use super::batch::{Batch, closed};
 use crate::error::Error;
 
 /// The pause before the second attempt to connect; it doubles up to the last.

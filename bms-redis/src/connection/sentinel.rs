@@ -7,10 +7,10 @@ use futures::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{ConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, Value, cmd};
 
+use super::dial::Endpoint;
+use super::node::{Dial, Dialled, Pushed};
 use crate::config::at;
-use crate::dial::Endpoint;
 use crate::error::Error;
-use crate::node::{Dial, Dialled, Pushed};
 
 /// How often the sentinels are asked whether the primary is still the primary. A primary that they have voted out may
 /// still be reachable from here and believe in itself; what it grants meanwhile is lost.

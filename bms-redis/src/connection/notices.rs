@@ -8,10 +8,10 @@ use redis::{PushInfo, PushKind, Value, cmd};
 use tokio::sync::{OnceCell, broadcast};
 use tokio::time::Instant;
 
+use super::link::{Link, Order};
+use super::node::{Event, Failure, Listener};
 use crate::config::RedisConfig;
 use crate::error::Error;
-use crate::link::{Link, Order};
-use crate::node::{Event, Failure, Listener};
 
 /// A listener that is further behind than this has missed something.
 const BACKLOG: usize = 4096;
