@@ -54,7 +54,9 @@ struct State {
     log: VecDeque<OccupancyChange>,
     start: u64,
     end: Option<u64>,
-    /// The newest version that anybody told of.
+    /// Since when the channel is subscribed, as far as is known.
+    listens: Option<Instant>,
+    /// The newest version that was told or learned of since then: what was learned before may be out of date.
     newest: Option<u64>,
     /// The newest change that was taken in, as Redis told it; empty before the first. It outlives what is forgotten: a
     /// failover may have lost it.
@@ -118,7 +120,7 @@ async fn work(redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiv
     loop {
         tokio::select! {
             wish = wishes.recv() => match wish {
-                Some(channel) => subscribe(&redis, channel).await,
+                Some(channel) => subscribe(&redis, &shows, channel).await,
                 None => return,
             },
             notice = notices.next() => match notice {
@@ -131,10 +133,10 @@ async fn work(redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiv
                 Some(Notice::Lost) => {
                     let channels: Vec<Vec<u8>> = {
                         let shows = shows.lock();
-                        shows.values().for_each(|feed| feed.forget());
+                        shows.values().for_each(|feed| feed.miss());
                         shows.keys().cloned().collect()
                     };
-                    join_all(channels.into_iter().map(|channel| subscribe(&redis, channel))).await;
+                    join_all(channels.into_iter().map(|channel| subscribe(&redis, &shows, channel))).await;
                 }
                 None => return,
             },
@@ -147,9 +149,14 @@ async fn work(redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiv
 }
 
 /// Without its channel a show's log alone is asked, once a second.
-async fn subscribe(redis: &Redis, channel: Vec<u8>) {
-    if let Err(error) = redis.subscribe(&channel).await {
-        tracing::debug!(%error, "changes of a show are not told");
+async fn subscribe(redis: &Redis, shows: &Shows, channel: Vec<u8>) {
+    match redis.subscribe(&channel).await {
+        Ok(()) => {
+            if let Some(feed) = shows.lock().get(&channel) {
+                feed.listen();
+            }
+        }
+        Err(error) => tracing::debug!(%error, "changes of a show are not told"),
     }
 }
 
@@ -159,6 +166,7 @@ impl Feed {
             log: VecDeque::new(),
             start: 0,
             end: None,
+            listens: None,
             newest: None,
             told: Vec::new(),
             asked: None,
@@ -167,7 +175,7 @@ impl Feed {
         Self { state: Mutex::new(state), bell: Notify::new() }
     }
 
-    /// The newest version that is known of.
+    /// The newest version that is known of, while the channel is subscribed.
     pub(crate) fn newest(&self) -> Option<u64> {
         self.state.lock().newest
     }
@@ -197,8 +205,16 @@ impl Feed {
         }
     }
 
-    /// Takes in what the log says of the time after a version.
-    pub(crate) fn learn(&self, after: u64, log: &Log) {
+    /// The channel is subscribed: from now on every change is told.
+    fn listen(&self) {
+        let mut state = self.state.lock();
+        (state.listens, state.newest, state.asked) = (Some(Instant::now()), None, None);
+        drop(state);
+        self.bell.notify_waiters();
+    }
+
+    /// Takes in what the log, asked at an instant, says of the time after a version.
+    pub(crate) fn learn(&self, after: u64, log: &Log, asked: Instant) {
         let Log { version, changes, last } = log;
         let version = *version;
         let mut state = self.state.lock();
@@ -219,7 +235,9 @@ impl Feed {
                 }
             }
         }
-        state.newest = state.newest.max(Some(version));
+        if state.listens.is_some_and(|since| since <= asked) {
+            state.newest = state.newest.max(Some(version));
+        }
         state.asked = Some(Instant::now());
         state.trim();
         drop(state);
@@ -231,7 +249,9 @@ impl Feed {
     /// Takes in a notice.
     fn tell(&self, change: OccupancyChange, payload: &[u8]) {
         let mut state = self.state.lock();
-        state.newest = state.newest.max(Some(change.version));
+        if state.listens.is_some() {
+            state.newest = state.newest.max(Some(change.version));
+        }
         match state.end {
             Some(end) if change.version == end.saturating_add(1) => {
                 state.end = Some(change.version);
@@ -261,6 +281,12 @@ impl Feed {
         (state.end, state.newest, state.asked) = (None, None, None);
         drop(state);
         self.bell.notify_waiters();
+    }
+
+    /// The channel is not subscribed any more, and something may have been told meanwhile.
+    fn miss(&self) {
+        self.state.lock().listens = None;
+        self.forget();
     }
 
     fn is_idle(self: &Arc<Self>) -> bool {
@@ -344,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn one_of_many_asks_and_the_others_wait() {
         let feed = Feed::new();
-        feed.learn(10, &log(10, &[]));
+        feed.learn(10, &log(10, &[]), Instant::now());
         assert!(matches!(feed.step(10), Step::Wait(_)), "it was asked just now");
         feed.state.lock().asked = None;
         assert!(matches!(feed.step(10), Step::Ask));
@@ -354,9 +380,10 @@ mod tests {
     #[tokio::test]
     async fn notices_go_on_where_the_log_ended() {
         let feed = Feed::new();
+        feed.listen();
         tell(&feed, 12);
         assert_eq!((given(&feed, 10).len(), feed.newest()), (0, Some(12)), "what came before is not known");
-        feed.learn(10, &log(12, &[11, 12]));
+        feed.learn(10, &log(12, &[11, 12]), Instant::now());
         tell(&feed, 12);
         tell(&feed, 13);
         assert_eq!((given(&feed, 10), given(&feed, 12)), (vec![11, 12, 13], vec![13]));
@@ -366,22 +393,44 @@ mod tests {
     #[tokio::test]
     async fn a_missing_notice_is_noticed_by_the_next() {
         let feed = Feed::new();
-        feed.learn(10, &log(10, &[]));
+        feed.learn(10, &log(10, &[]), Instant::now());
         tell(&feed, 12);
         assert!(matches!(feed.step(10), Step::Ask));
-        feed.learn(10, &log(12, &[11, 12]));
+        feed.learn(10, &log(12, &[11, 12]), Instant::now());
         assert_eq!(given(&feed, 10), [11, 12]);
     }
 
     #[tokio::test]
     async fn who_is_too_far_behind_asks_the_log() {
         let feed = Feed::new();
-        feed.learn(0, &log(0, &[]));
+        feed.learn(0, &log(0, &[]), Instant::now());
         (1..=2_000).for_each(|version| tell(&feed, version));
         assert!(matches!(feed.step(900), Step::Ask));
         assert_eq!(given(&feed, 976).len(), KEPT);
         feed.forget();
         assert!(matches!(feed.step(976), Step::Ask));
+    }
+
+    /// What is learned while nobody tells of changes is out of date in the next moment.
+    #[tokio::test]
+    async fn the_newest_version_is_known_only_while_the_channel_is_subscribed() {
+        let feed = Feed::new();
+        let before = Instant::now();
+        feed.learn(10, &log(12, &[11, 12]), before);
+        assert_eq!(feed.newest(), None);
+        tokio::time::sleep_until(before + Duration::from_millis(1)).await;
+        feed.listen();
+        assert!(matches!(feed.step(12), Step::Ask), "something may have been missed before");
+        feed.learn(12, &log(12, &[]), before);
+        assert_eq!(feed.newest(), None, "it was asked too early");
+        feed.learn(12, &log(12, &[]), Instant::now());
+        assert_eq!(feed.newest(), Some(12));
+        tell(&feed, 13);
+        assert_eq!(feed.newest(), Some(13));
+        feed.miss();
+        assert_eq!(feed.newest(), None);
+        feed.learn(13, &log(13, &[]), Instant::now());
+        tell(&feed, 14);
         assert_eq!(feed.newest(), None);
     }
 
@@ -389,15 +438,15 @@ mod tests {
     #[tokio::test]
     async fn the_newest_change_is_remembered_when_all_else_is_forgotten() {
         let feed = Feed::new();
-        feed.learn(10, &log(12, &[11, 12]));
+        feed.learn(10, &log(12, &[11, 12]), Instant::now());
         assert_eq!(feed.told(), [12]);
         tell(&feed, 13);
         let told = feed.told();
         assert_eq!(told.len(), 12);
-        feed.learn(12, &log(13, &[13]));
+        feed.learn(12, &log(13, &[13]), Instant::now());
         tell(&feed, 15);
         feed.forget();
-        feed.learn(20, &log(20, &[]));
+        feed.learn(20, &log(20, &[]), Instant::now());
         assert_eq!(feed.told(), told, "13 is the last of which nothing before is missing");
     }
 

@@ -15,7 +15,7 @@ use bms_domain::store::{
 };
 use bms_domain::time::{Clock, Timestamp};
 use parking_lot::Mutex;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::codec::{self, Unreadable};
 use crate::connection::{Effect, Redis};
@@ -290,11 +290,12 @@ impl HoldStore for RedisHolds {
             // Listen first, then look: what changes in between rings the bell.
             let mut bell = pin!(feed.bell.notified());
             bell.as_mut().enable();
+            let began = Instant::now();
             match feed.step(after) {
                 Step::Give(changes) => return Ok(changes),
                 Step::Ask => match self.log(show, after, &feed.told()).await? {
                     Some(log) => {
-                        feed.learn(after, &log);
+                        feed.learn(after, &log, began);
                         if !log.changes.is_empty() {
                             return Ok(Changes::Since(log.changes));
                         }
