@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bms_domain::store::{Changes, HoldStore as _, OccupancyRead};
@@ -94,8 +95,16 @@ fn is_subscribed(server: &Server) -> bool {
     server.info("pubsubshard_channels").unwrap() == "1"
 }
 
-/// Whether a process has heard of the present version without asking.
-async fn hears_of(store: &RedisHolds, server: &Server) {
+/// Changes the show until a process has heard of the present version without asking.
+async fn hears_of(store: &RedisHolds, rig: &Rig, server: &Server) {
+    static SEEDS: AtomicU32 = AtomicU32::new(1_000);
+    until("any version", || async {
+        let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
+        rig.place("cid", &[29], seed).await.unwrap();
+        rig.service.release_hold(&caller("cid"), hold_id(seed)).await.unwrap();
+        store.newest(&show()).is_some()
+    })
+    .await;
     let version = kept(server).version;
     until("the newest version", || async { store.newest(&show()) == Some(version) }).await;
 }
@@ -108,7 +117,7 @@ async fn what_one_process_does_the_other_is_told() {
     for round in 0..3 {
         trade(&rig, round).await;
         other.catch_up(&kept(&server)).await;
-        hears_of(&other.store, &server).await;
+        hears_of(&other.store, &rig, &server).await;
     }
     assert_eq!(other.gaps, 0);
 }
@@ -122,7 +131,7 @@ async fn changes_go_on_after_the_subscription_was_killed() {
     for round in 0..3 {
         trade(&rig, 2 * round).await;
         other.catch_up(&kept(&server)).await;
-        hears_of(&other.store, &server).await;
+        hears_of(&other.store, &rig, &server).await;
         until("a subscription to kill", || async {
             server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).is_ok_and(|n: u32| n == 1)
         })
@@ -133,7 +142,7 @@ async fn changes_go_on_after_the_subscription_was_killed() {
     // Subscribed again: the next change is heard of without asking.
     until("a subscription", || async { is_subscribed(&server) }).await;
     trade(&rig, 8).await;
-    hears_of(&other.store, &server).await;
+    hears_of(&other.store, &rig, &server).await;
     assert_eq!(other.gaps, 0, "the log has all that was missed");
 }
 
@@ -147,7 +156,7 @@ async fn changes_go_on_after_all_connections_were_cut() {
     for round in 0..3 {
         trade(&rig, 2 * round).await;
         other.catch_up(&kept(&server)).await;
-        hears_of(&other.store, &server).await;
+        hears_of(&other.store, &rig, &server).await;
         if round == 1 {
             proxy.refuse();
             trade(&rig, 2 * round + 1).await;
@@ -163,7 +172,7 @@ async fn changes_go_on_after_all_connections_were_cut() {
     }
     until("a subscription", || async { is_subscribed(&server) }).await;
     trade(&rig, 8).await;
-    hears_of(&other.store, &server).await;
+    hears_of(&other.store, &rig, &server).await;
     assert_eq!(other.gaps, 0, "the log has all that was missed");
 }
 
@@ -179,14 +188,15 @@ async fn messages_that_were_lost_are_noticed_by_their_versions() {
     let mut other = follower(&server.url()).await;
     trade(&rig, 0).await;
     other.catch_up(&kept(&server)).await;
-    hears_of(&other.store, &server).await;
+    hears_of(&other.store, &rig, &server).await;
     let heard = other.store.newest(&show());
 
     trade(&mute, 1).await;
     let version = other.version;
     assert!(kept(&server).version > version && other.store.newest(&show()) == heard, "nobody was told");
-    rig.place("ann", &[29], 99).await.unwrap();
-    hears_of(&other.store, &server).await;
+    rig.place("ann", &[28], 99).await.unwrap();
+    let version = kept(&server).version;
+    until("the newest version", || async { other.store.newest(&show()) == Some(version) }).await;
     other.catch_up(&kept(&server)).await;
     // Nor is what nobody tells missed for long.
     trade(&mute, 2).await;
@@ -203,7 +213,8 @@ async fn a_follower_of_a_show_that_was_lost_begins_anew() {
     for round in 0..3 {
         trade(&rig, 2 * round).await;
         other.catch_up(&kept(&server)).await;
-        hears_of(&other.store, &server).await;
+        hears_of(&other.store, &rig, &server).await;
+        other.catch_up(&kept(&server)).await;
         let before = other.version;
         assert_eq!(other.store.newest(&show()), Some(before));
         server.command::<()>(&["FLUSHALL"]).unwrap();
@@ -212,8 +223,6 @@ async fn a_follower_of_a_show_that_was_lost_begins_anew() {
         assert!(now.version > before, "versions go on growing");
         other.catch_up(&now).await;
         assert_eq!(other.gaps as u32, round + 1);
-        trade(&rig, 6 + round).await;
-        other.catch_up(&kept(&server)).await;
-        hears_of(&other.store, &server).await;
+        hears_of(&other.store, &rig, &server).await;
     }
 }
