@@ -174,7 +174,11 @@ impl Cluster {
                     redirects += 1;
                     sent_on = Some((self.shared.peer_at(&address, deadline).await, true));
                 }
-                Some(Redirect::Again) if Instant::now() + AGAIN_AFTER < last_try => tokio::time::sleep(AGAIN_AFTER).await,
+                Some(Redirect::Again) if Instant::now() + AGAIN_AFTER < last_try => {
+                    // Both nodes of a move may have been asked in vain: that is no circle.
+                    redirects = 0;
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
                 _ => {
                     // Whatever is wrong with the cluster, the map is where it shows.
                     if matches!(answer, Value::ServerError(_)) {
