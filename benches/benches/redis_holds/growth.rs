@@ -38,7 +38,7 @@ pub(crate) fn print(few: &Bench, few_holds: &RedisHolds) {
     }
 
     println!("\nTwo-seat holds, medians of {} rounds.", scale.rounds);
-    head(&["shows", "its script", "server CPU", "by one show (script)"]);
+    head(&["shows", "its script", "server CPU", "CPU, by one show"]);
     let names = [
         "1".to_owned(),
         format!("{}, all holds on one of them", shows.len()),
@@ -46,7 +46,7 @@ pub(crate) fn print(few: &Bench, few_holds: &RedisHolds) {
     ];
     for (name, of) in names.into_iter().zip(&costs) {
         let cost = medians(of);
-        let ratio = median(of.iter().zip(&costs[0]).map(|(many, one)| many.script_us / one.script_us));
+        let ratio = median(of.iter().zip(&costs[0]).map(|(many, one)| many.main_thread_us / one.main_thread_us));
         row(&[name, format!("{:.1} µs", cost.script_us), format!("{:.1} µs", cost.main_thread_us), format!("{ratio:.2}")]);
     }
     println!("\nMemory of a show that is primed: {primed:.0} bytes; with its first hold: {held:.0} bytes.");

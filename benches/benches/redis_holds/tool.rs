@@ -35,17 +35,26 @@ fn run(bench: &Bench, sha: &str, words: &[String]) -> Run {
     Run { operations: holds, rate: numbers[6], each }
 }
 
-/// Places holds by the library's own script: the keys, arguments and lengths are those of the library, but for the numbers of
-/// the seats, which are longer.
-pub(crate) fn place(bench: &Bench, holds: &RedisHolds) -> Run {
-    let sha: String = bench.server.command(&["SCRIPT", "LOAD", place_script()]).unwrap();
-    let show = ours::show(0);
-    bench.runtime.block_on(ours::prime(holds, show, SEATS, Vec::new()));
-    let shard = show.shard().number();
-    let key = |part: &str| format!("{PREFIX}:{{{shard}}}:{part}");
-    let of_show = |part: &str| key(&format!("{part}:{show}"));
+fn key(part: &str) -> String {
+    format!("{PREFIX}:{{{}}}:{part}", ours::show(0).shard().number())
+}
+
+fn of_show(part: &str) -> String {
+    key(&format!("{part}:{}", ours::show(0)))
+}
+
+/// Primes the show that [`place`] holds seats of, and gives the script's hash.
+pub(crate) fn prepare(bench: &Bench, holds: &RedisHolds) -> String {
+    bench.runtime.block_on(ours::prime(holds, ours::show(0), SEATS, Vec::new()));
     // The library's shows have all their marks soon; these would grow, seat by seat.
     bench.server.command::<()>(&["SETRANGE", &of_show("seats"), &(SEATS / 4 - 1).to_string(), "\0"]).unwrap();
+    bench.server.command(&["SCRIPT", "LOAD", place_script()]).unwrap()
+}
+
+/// Places holds by the library's own script: the keys, arguments and lengths are those of the library, but for the numbers of
+/// the seats, which are longer.
+pub(crate) fn place(bench: &Bench, holds: &RedisHolds, sha: &str) -> Run {
+    let show = ours::show(0);
 
     let names = 2 + show.as_str().len() + ours::layout().as_str().len();
     let body_after_owner = "s".repeat(2 + 2 * 3 + names + 8 + 3);
@@ -71,7 +80,7 @@ pub(crate) fn place(bench: &Bench, holds: &RedisHolds) -> Run {
         RANDOM.to_owned(),
         RANDOM.to_owned(),
     ];
-    let run = run(bench, &sha, &words);
+    let run = run(bench, sha, &words);
     let held = bench.runtime.block_on(holds.counts(&[show])).unwrap()[0].unwrap().held;
     assert!(u64::from(held) > bench.scale.holds * 19 / 10, "only {held} seats were held by {} calls", bench.scale.holds);
     run
