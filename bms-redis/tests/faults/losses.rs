@@ -106,7 +106,11 @@ impl Sale {
     async fn bob_tries(&mut self) {
         let asked_at = self.rig.faults.calls().len();
         let before = self.ann_has().await.0;
-        let bought = self.rig.buy("bob", &SEATS, 2).await;
+        let bought = match self.rig.place("bob", &SEATS, 2).await {
+            Ok(_) if matches!(before, Has::Order | Has::Seats) => panic!("P8, P10: Bob was granted what Ann has as {before:?}"),
+            Ok(_) => self.rig.buy("bob", &SEATS, 2).await,
+            Err(refusal) => Err(refusal),
+        };
         let bob = match bought {
             Ok(_) => {
                 self.payments.push("pay_ok-2".to_owned());
