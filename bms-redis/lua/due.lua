@@ -3,4 +3,4 @@
 -- Gives  the ids of shows that are due.
 -- include clock
 
-return redis.call('ZRANGE', KEYS[1], '-inf', string.format('%d', now), 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[2]))
+return redis.call('ZRANGE', KEYS[1], '-inf', string.format('%d', now), 'BYSCORE', 'LIMIT', '0', ARGV[2])

@@ -167,7 +167,7 @@ end
 -- Ends holds whose time has run out, `limit` at most (promise P5). After it, `due > now` when none is left.
 local function retire(limit)
   if now < due then return 0 end
-  local ids = call('ZRANGE', LIVE, '-inf', format('%d', now), 'BYSCORE', 'LIMIT', 0, limit)
+  local ids = call('ZRANGE', LIVE, '-inf', format('%d', now), 'BYSCORE', 'LIMIT', '0', format('%d', limit))
   for _, id in ipairs(ids) do
     local hold = read(id)
     if hold then finish(hold, 'E', hold.till) else call('ZREM', LIVE, id) end

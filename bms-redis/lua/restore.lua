@@ -39,7 +39,8 @@ if primed and layout ~= ARGV[5] then
     if string.sub(field, 1, #USER) == USER then call('HDEL', RECORDS, field) end
   end
   call('DEL', SEATS, LIVE, LOG)
-  version, held, sold, size, due = version + 1, 0, 0, 0, NEVER
+  -- Until its last part is told the show is not primed, and a later part does not begin anew once more.
+  version, held, sold, size, due, layout, primed = version + 1, 0, 0, 0, NEVER, '', false
 end
 size = math.max(size, tonumber(ARGV[6]))
 

@@ -35,9 +35,13 @@ local function write_sale(order, bought)
   call('HSET', RECORDS, ORDER .. order, head .. pack_seats(bought.seats))
 end
 
--- Every order of the show. Looks through the whole shard: only for what seldom happens.
+-- Every order of the show that was there when first asked for. Looks through the whole shard, once a call: only for what
+-- seldom happens.
+local found
 local function orders()
-  local found, prefix = {}, #ORDER
+  if found then return found end
+  found = {}
+  local prefix = #ORDER
   for _, field in ipairs(call('HKEYS', RECORDS)) do
     if string.sub(field, 1, prefix) == ORDER then found[#found + 1] = string.sub(field, prefix + 1) end
   end
@@ -65,7 +69,7 @@ local function take_back(seats)
   local set = set_of(seats)
   for _, order in ipairs(orders()) do
     local bought = sale(order)
-    local taken, left = split(bought.seats, set)
+    local taken, left = split(bought and bought.seats or {}, set)
     if #taken > 0 then
       tally(bought.owner, -#taken)
       bought.seats = left
@@ -91,8 +95,9 @@ end
 local function sell(order, id, owner, seats)
   local bought = sale(order)
   if bought and bought.freed then return 0 end
-  cut_short(seats, id)
+  -- Its own hold first: a seat that is still held after it is somebody else's, which seldom happens and takes a search.
   consume(id, order, seats)
+  cut_short(seats, id)
   bought = bought or { owner = owner, seats = {} }
   local _, new = split(seats, set_of(bought.seats))
   local added, resold = {}, {}

@@ -26,10 +26,8 @@ use crate::error::Error;
 /// What a host has already configured, it hands in instead: [`from_client`](Self::from_client),
 /// [`from_sentinels`](Self::from_sentinels), [`from_cluster`](Self::from_cluster).
 ///
-/// An ACL user needs the keys and channels of the [`prefix`](Self::prefix) (`~bms:* &bms:*`), `+info +ping +evalsha +eval
-/// +ssubscribe +sunsubscribe` and the commands that the scripts call; in a cluster also `+cluster|slots` and `+asking`. One
-/// who asks sentinels needs `+sentinel|get-master-addr-by-name` and `+sentinel|master` there. With `+config|get` the check
-/// of persistence works, too.
+/// The crate's front page has the line of an ACL user who may do what is needed, and no more. One who asks sentinels needs
+/// `+sentinel|get-master-addr-by-name` and `+sentinel|master` there.
 ///
 /// A failover can lose what the old primary has acknowledged. Set `min-replicas-to-write 1` (and
 /// `min-replicas-max-lag 10`) on servers with replicas, so that a primary that was cut off from them stops granting holds.

@@ -77,7 +77,7 @@ pub enum Error {
     },
     /// The user may not do what is needed.
     #[error(
-        "{server} does not let this user do what is needed; its ACL must allow the commands and the keys and channels of the prefix that the documentation lists"
+        "{server} does not let this user do what is needed; its ACL must allow the commands and the keys and channels of the prefix that the documentation lists ({source})"
     )]
     NotPermitted {
         /// Scheme, host and port.
@@ -236,7 +236,7 @@ impl Error {
 
     /// The user of a server may not use commands that the scripts use.
     pub(crate) fn without_commands(server: Arc<str>, commands: &[String]) -> Self {
-        let said = format!("this user may not use, in scripts: {}", commands.join(" "));
+        let said = format!("this user may not use {}", commands.join(" "));
         Self::NotPermitted { server, source: Arc::new(Quoted(said)) }
     }
 

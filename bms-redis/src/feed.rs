@@ -25,6 +25,9 @@ use crate::reply::Reply;
 /// How often the log is asked for those who wait: also what expires while nobody asks is seen after so long.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// How often a channel that could not be subscribed is tried again.
+const SUBSCRIBE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// How long a show is watched after anybody last asked.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 
@@ -117,6 +120,7 @@ impl Feeds {
 async fn work(redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiver<Vec<u8>>) {
     let mut notices = redis.notices();
     let mut cleaning = tokio::time::interval(WATCHED_FOR);
+    let mut trying = tokio::time::interval(SUBSCRIBE_AGAIN_AFTER);
     loop {
         tokio::select! {
             wish = wishes.recv() => match wish {
@@ -140,6 +144,11 @@ async fn work(redis: Redis, shows: Arc<Shows>, mut wishes: mpsc::UnboundedReceiv
                 }
                 None => return,
             },
+            _ = trying.tick() => {
+                let deaf: Vec<Vec<u8>> =
+                    shows.lock().iter().filter(|(_, feed)| !feed.listens()).map(|(channel, _)| channel.clone()).collect();
+                join_all(deaf.into_iter().map(|channel| subscribe(&redis, &shows, channel))).await;
+            }
             _ = cleaning.tick() => {
                 let idle: Vec<Vec<u8>> = shows.lock().extract_if(|_, feed| feed.is_idle()).map(|(channel, _)| channel).collect();
                 join_all(idle.iter().map(|channel| redis.unsubscribe(channel))).await;
@@ -203,6 +212,10 @@ impl Feed {
             },
             _ => Step::Ask,
         }
+    }
+
+    fn listens(&self) -> bool {
+        self.state.lock().listens.is_some()
     }
 
     /// The channel is subscribed: from now on every change is told.

@@ -68,12 +68,15 @@ impl RedisHolds {
         self.with_now(call).arg(Keys::meta(show))
     }
 
-    /// Runs a script on a show until it does not ask to be asked again: each time it has retired some more holds.
+    /// Runs a script on a show until it does not ask to be asked again, within one deadline: each time it has retired some
+    /// more holds, and has done nothing else.
     pub(crate) async fn settled(&self, script: &Script, call: Call, effect: Effect) -> Result<(u8, Reply), StoreError> {
+        let by = self.redis.by();
         loop {
-            let mut reply = Reply::new(self.redis.run(script, call.clone(), effect).await?)?;
+            let mut reply = Reply::new(self.redis.run_by(script, &call, effect, by).await?)?;
             match reply.code()? {
-                b'A' => {}
+                b'A' if Instant::now() < by => {}
+                b'A' => return Err(StoreError::unavailable(STORE)),
                 code => return Ok((code, reply)),
             }
         }
@@ -139,12 +142,15 @@ impl RedisHolds {
 
     /// The shows of which something is to be tidied up, `limit` a shard at most.
     async fn due(&self, limit: usize) -> Result<Vec<ShowId>, StoreError> {
-        let calls = Shard::all().map(|shard| self.with_now(Call::new().key(self.keys.due(shard))).number(limit));
         let mut shows = Vec::new();
-        for answer in self.redis.run_all(&scripts::DUE, calls.collect(), Effect::Reads).await? {
-            let mut names = Reply::new(answer)?;
-            while names.left() > 0 {
-                shows.push(codec::text(&names.bytes()?)?);
+        let shards: Vec<Shard> = Shard::all().collect();
+        for some in shards.chunks(SHARDS_AT_ONCE) {
+            let calls = some.iter().map(|shard| self.with_now(Call::new().key(self.keys.due(*shard))).number(limit));
+            for answer in self.redis.run_all(&scripts::DUE, calls.collect(), Effect::Reads).await? {
+                let mut names = Reply::new(answer)?;
+                while names.left() > 0 {
+                    shows.push(codec::text(&names.bytes()?)?);
+                }
             }
         }
         Ok(shows)
@@ -315,22 +321,32 @@ impl HoldStore for RedisHolds {
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {
-        let mut retired = 0;
+        let (limit, mut retired) = (limit.min(MOST_AT_ONCE), 0);
+        let mut outcome = Ok(());
         for show in self.due(limit).await? {
             if retired >= limit {
                 break;
             }
             let call = self.of_show(&show).number(limit - retired);
-            let answer = self.redis.run(&scripts::SWEEP, call, Effect::Writes).await?;
-            retired += usize::try_from(reply::int(&answer)?).unwrap_or_default();
+            // One show that cannot be tidied up keeps none of the others from it.
+            match self.redis.run(&scripts::SWEEP, call, Effect::Writes).await {
+                Ok(answer) => retired += usize::try_from(reply::int(&answer)?).unwrap_or_default(),
+                Err(error) => outcome = Err(error),
+            }
         }
-        Ok(retired)
+        outcome.map(|()| retired)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.redis.ping().await
     }
 }
+
+/// How many shards are asked together what is due in them: together they keep a server busy for less than a millisecond.
+const SHARDS_AT_ONCE: usize = 64;
+
+/// The most holds that one sweep retires.
+const MOST_AT_ONCE: usize = 10_000;
 
 /// How many ids one call asks for: a script takes a few thousand arguments.
 const IDS_A_CALL: usize = 1_000;

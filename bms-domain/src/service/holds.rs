@@ -123,11 +123,9 @@ impl BookingService {
         let mut retried = false;
         loop {
             let change = self.of_holds(self.holds().release(id, caller)).await;
+            self.shared.maps.forget_changed(&change);
             return match change.map_err(Error::changing(Subject::Hold(id)))? {
-                HoldChange::Done(hold) => {
-                    self.shared.maps.forget(&hold.show);
-                    self.booked(hold).await
-                }
+                HoldChange::Done(hold) => self.booked(hold).await,
                 HoldChange::Refused(_, HoldRefusal::OrderPending(order)) if !retried => {
                     self.unlink_if_ended(id, order).await?;
                     retried = true;
@@ -159,10 +157,7 @@ impl BookingService {
     async fn unlink_if_ended(&self, hold: HoldId, order: OrderId) -> Result<(), Error> {
         match self.of_orders(self.orders().get(order)).await? {
             Some(found) if found.state.is_confirmed() => self.tell_sold(&found).await,
-            Some(found) if !found.state.is_pending() => {
-                let ended = self.of_holds(self.holds().end_checkout(hold, order)).await;
-                ended.map(|_| ()).map_err(Error::changing(Subject::Hold(hold)))
-            }
+            Some(found) if !found.state.is_pending() => self.end_checkout(hold, order).await,
             Some(_) | None => Err(Error::OrderPending(order)),
         }
     }

@@ -166,8 +166,9 @@ impl BookingService {
         self.shared.maps.forget(&held.show);
     }
 
-    async fn end_checkout(&self, hold: HoldId, order: OrderId) -> Result<(), Error> {
+    pub(super) async fn end_checkout(&self, hold: HoldId, order: OrderId) -> Result<(), Error> {
         let ended = self.of_holds(self.holds().end_checkout(hold, order)).await;
+        self.shared.maps.forget_changed(&ended);
         ended.map(|_| ()).map_err(Error::changing(Subject::Hold(hold)))
     }
 

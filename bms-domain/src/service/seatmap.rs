@@ -56,7 +56,9 @@ impl BookingService {
         if maps.is_off() {
             return self.seat_map_fresh(show).await;
         }
-        let wanted = maps.wanted(show, self.shared.clock.now(), self.holds().newest(show));
+        // Only what is kept can be out of date: nobody has the hold store listen for shows that do not exist.
+        let newest = if maps.keeps(show) { self.holds().newest(show) } else { None };
+        let wanted = maps.wanted(show, self.shared.clock.now(), newest);
         if let Some(map) = maps.find(show, &wanted) {
             maps.count_shared();
             return Ok(map);
@@ -108,6 +110,8 @@ impl BookingService {
         let maps = &self.shared.maps;
         let began = maps.begin(show, self.shared.clock.now());
         let map = self.read_seats(show).await?;
+        // From now on the hold store may listen for changes.
+        self.holds().newest(show);
         Ok(maps.keep(show, began, map))
     }
 

@@ -119,6 +119,7 @@ impl BookingService {
             OccupancyRead::NotPrimed(fence) => fence,
         };
         let (added, freed) = self.prime(&listing, fence).await?;
+        self.shared.maps.forget(show);
         Ok(Reconciled { added, freed })
     }
 

@@ -137,7 +137,7 @@ pub struct ShowClaims {
 /// see whether it is out of date. Opaque: only the store that gave it reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Fence {
-    /// Counts what was freed after it had been sold. Starts anew, at an instant, when the store has forgotten the show.
+    /// Counts what was freed after it had been sold, and the orders that were unlinked from their holds. Starts anew, at an instant, when the store has forgotten the show.
     pub frees: u64,
     /// The occupancy version.
     pub version: u64,
@@ -153,7 +153,7 @@ pub enum Restored {
         /// Seats that were marked sold and are not any more.
         freed: u32,
     },
-    /// Something sold was freed since the fence: read the durable store again.
+    /// Something sold was freed, or an order ended, since the fence: read the durable store again.
     Stale(Fence),
 }
 

@@ -238,13 +238,14 @@ impl Shared {
         Arc::new(Peer { address: address.clone(), node })
     }
 
-    /// Asks for the map until a node tells it, the connected ones first.
+    /// Asks for the map until a node tells it, the connected ones first. A node that knows no slots has lost its cluster, and
+    /// knows less than the map that there is.
     async fn refresh(&self) -> Result<(), Error> {
         let map = self.map.load_full();
         for peer in map.peers().values().filter(|peer| peer.node.is_up()) {
             let by = Instant::now() + MAP_WITHIN;
             if let Ok(answer) = peer.node.send(slots_command(), by).await
-                && let Some(ranges) = read_ranges(&answer, &peer.address.host)
+                && let Some(ranges) = read_ranges(&answer, &peer.address.host).filter(|ranges| !ranges.is_empty())
             {
                 self.install(ranges);
                 return Ok(());
@@ -299,7 +300,12 @@ async fn ask_seed(seed: &Endpoint) -> Result<Vec<Range>, Error> {
     let answer = connection.send_packed_command(&command);
     let answer = tokio::time::timeout(seed.within, answer).await.map_err(|_| seed.no_answer())?;
     let answer = answer.and_then(Value::extract_error).map_err(|error| seed.failed(&error))?;
-    read_ranges(&answer, &host_of(&seed.info)).ok_or_else(|| Error::NotRedis { server: server(), source: None })
+    let ranges = read_ranges(&answer, &host_of(&seed.info)).ok_or_else(|| Error::NotRedis { server: server(), source: None })?;
+    if ranges.is_empty() {
+        let source = Arc::new(std::io::Error::other("the node knows no slots"));
+        return Err(Error::Refused { server: server(), code: "CLUSTERDOWN".into(), source });
+    }
+    Ok(ranges)
 }
 
 /// Keeps the map right for as long as the cluster is used.

@@ -189,6 +189,10 @@ impl Room {
             Ok(state) => state,
             Err(refusal) => return Some(HoldChange::Refused(found, refusal)),
         };
+        if matches!(command, HoldCommand::EndCheckout { .. }) && state != found.state {
+            // Claims that were read before tell the order pending still: they are out of date.
+            self.frees += 1;
+        }
         found.state = state;
         match (slot, state) {
             (Some(slot), HoldState::Held { until, order }) => self.live.set(slot, until, order),

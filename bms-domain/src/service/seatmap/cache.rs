@@ -16,6 +16,7 @@ use super::SeatMap;
 use crate::error::Error;
 use crate::id::ShowId;
 use crate::service::Policy;
+use crate::store::{HoldChange, StoreError};
 use crate::time::Timestamp;
 
 /// How many shows' maps are kept. Those that are asked for most stay.
@@ -152,6 +153,21 @@ impl MapCache {
     /// What a map must have seen to answer a call that begins now. `newest` is what the hold store knows of.
     pub(super) fn wanted(&self, show: &ShowId, now: Timestamp, newest: Option<u64>) -> Wanted {
         Wanted { at: now, changes: self.changes(show), newest, number: self.readings.load(Ordering::SeqCst) }
+    }
+
+    /// Whether a map of the show is kept, good enough or not.
+    pub(super) fn keeps(&self, show: &ShowId) -> bool {
+        self.maps.contains_key(show)
+    }
+
+    /// What was done to a hold, perhaps: no map is given out that has not seen it.
+    pub(in crate::service) fn forget_changed(&self, change: &Result<HoldChange, StoreError>) {
+        match change {
+            Ok(HoldChange::Done(hold) | HoldChange::Refused(hold, _)) => self.forget(&hold.show),
+            // It may have taken effect; of which show is not known.
+            Err(StoreError::OutcomeUnknown { .. }) => self.forget_all(),
+            Ok(HoldChange::NotFound) | Err(_) => {}
+        }
     }
 
     /// The map that is kept of a show, if it is good enough.

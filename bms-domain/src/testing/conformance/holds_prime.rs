@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::hold_kit::{
-    GRACE, Holds, SEATS, TICK, TTL, checkout, claims, done, held, order, pending, sold_to, taken, the_show, wish,
+    GRACE, Holds, SEATS, TICK, TTL, checkout, claims, done, held, hold, order, pending, sold_to, taken, the_show, wish,
 };
 use crate::hold::HoldState;
 use crate::store::{Fence, OccupancyRead, Placed, Restored, ShowClaims};
@@ -172,6 +172,29 @@ pub(crate) async fn a_stray_sold_seat_stays_when_something_changed(case: Holds) 
 
 fn on_plan_2(read: ShowClaims, seats: u32) -> ShowClaims {
     ShowClaims { layout: sample::layout_id("plan-2"), seats, ..read }
+}
+
+/// P5: claims that were read before an order was given up do not bring it back.
+pub(crate) async fn a_restore_read_before_an_order_ended_does_not_link_it_again(case: Holds) {
+    case.prime().await;
+    let placed = case.hold(1, "ann", &[1]).await;
+    done(case.begin(1, "ann", &checkout(1)).await);
+    let fence = case.occupancy().await.fence;
+    done(case.store.end_checkout(hold(1), order(1)).await.unwrap());
+    case.restore(&claims(&[], &[pending(1, "ann", &[1], REMAINING)]), fence).await;
+    assert_eq!(case.get(1).await, Some(placed));
+}
+
+/// P1, P8: a show that begins anew with another plan has all that was told of it, sold seats and pending orders alike.
+pub(crate) async fn another_plan_has_all_that_was_told(case: Holds) {
+    case.prime().await;
+    case.hold(1, "ann", &[1, 5]).await;
+    let fence = case.occupancy().await.fence;
+    let told = claims(&[(1, "bob"), (7, "cid")], &[pending(2, "dan", &[2], REMAINING)]);
+    let told = ShowClaims { layout: sample::layout_id("plan-2"), ..told };
+    assert_eq!(case.restore(&told, fence).await, Restored::Done { added: 2, freed: 0 });
+    case.expect_seats(&[2], &[1, 7]).await;
+    assert_eq!(case.occupancy().await.layout, sample::layout_id("plan-2"));
 }
 
 /// A show that is given another plan starts anew: its live holds end, and nothing of the old plan is held or sold.
