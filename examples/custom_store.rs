@@ -158,6 +158,9 @@ impl Show {
         match hold::apply(hold.state, hold.life, command, now) {
             Err(refusal) => HoldChange::Refused(hold.clone(), refusal),
             Ok(state) => {
+                // Claims that were read before an order ended tell it pending still: they are out of date.
+                let unlinks = matches!(command, HoldCommand::EndCheckout { .. }) && state != hold.state;
+                self.frees += u64::from(unlinks);
                 hold.state = state;
                 HoldChange::Done(hold.clone())
             }

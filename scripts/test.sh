@@ -102,6 +102,16 @@ install_packages() {
   fi
 }
 
+# Redis 7.0 is the oldest that will do.
+check_redis() {
+  local found
+  found=$(redis-server --version | sed -n 's/.* v=\([0-9.]*\) .*/\1/p')
+  if [ "$(printf '%s\n' 7.0 "$found" | sort -V | head -n 1)" != 7.0 ]; then
+    fail "Redis $found is too old, 7.0 is the oldest that will do" "Install the package redis-server of Debian 12, Ubuntu 24.04 or later."
+  fi
+  echo "        Redis $found"
+}
+
 check_rust() {
   local wanted found
   command -v cargo >/dev/null || fail "cargo is not installed" "Install Rust, then run scripts/test.sh again."
@@ -135,6 +145,7 @@ whole=(--locked --workspace --all-features)
 begin "Tools that the tests need"
 check_rust
 install_packages
+check_redis
 python=$(find_python) || fail "no Python 3.11 or later with venv" "Install one and run scripts/test.sh again."
 target=$(cargo metadata --locked --no-deps --format-version 1 | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 venv=$target/venv

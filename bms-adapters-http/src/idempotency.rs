@@ -100,7 +100,10 @@ async fn run(app: Arc<App>, key: IdempotencyKey, mut parts: Parts, body: Bytes, 
             // What is safe to repeat without its key goes on: a payment is confirmed though the keys are out of reach (P13).
             tracing::warn!(%error, "a request runs without its idempotency key");
             parts.extensions.insert(Seed::Unknown);
-            next.run(Request::from_parts(parts, Body::from(body))).await
+            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+            // It may have been begun, and the answer lost: nobody who asks again shall wait for the end of a lease.
+            abandon(&app, &key).await;
+            response
         }
     }
 }

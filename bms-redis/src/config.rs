@@ -123,7 +123,8 @@ impl RedisConfig {
     }
 
     /// How long a call may take, 10 ms to 60 s; 1 s by default. It covers everything: waiting for the server, being sent on
-    /// to another node, and loading a script.
+    /// to another node, loading a script, and asking again where many holds have to be retired first. What is told in parts has
+    /// it for each part: restoring a show of many orders, sweeping, and a command to a hold of a show unheard of here.
     ///
     /// # Errors
     ///
@@ -151,8 +152,9 @@ impl RedisConfig {
         Ok(self)
     }
 
-    /// Refuses to connect to a server that may throw holds away, instead of only warning (P14); off by default. A replica
-    /// is refused always: it runs no script that writes.
+    /// Refuses to connect to a server that may throw holds away, instead of only warning (P14); off by default. That is looked
+    /// at when the program connects first, not again after a failover. A replica is refused always: it runs no script that
+    /// writes.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;

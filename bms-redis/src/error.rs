@@ -37,7 +37,9 @@ pub enum Error {
         source: Cause,
     },
     /// The server did not answer within the deadline.
-    #[error("{server} did not answer within {within:?}; it is stalled, overloaded or cut off")]
+    #[error(
+        "{server} did not answer within {within:?}; it is stalled, overloaded or cut off, or does not speak TLS where the URL wants it"
+    )]
     NoAnswer {
         /// Scheme, host and port.
         server: Arc<str>,
@@ -77,7 +79,7 @@ pub enum Error {
     },
     /// The user may not do what is needed.
     #[error(
-        "{server} does not let this user do what is needed; its ACL must allow the commands and the keys and channels of the prefix that the documentation lists ({source})"
+        "{server} does not let this user do what is needed; its ACL must allow the commands and the keys and channels of the prefix that the documentation lists"
     )]
     NotPermitted {
         /// Scheme, host and port.
@@ -167,7 +169,7 @@ pub enum Error {
     },
     /// The server refuses for now, and has changed nothing: it loads its data, is busy with a script, cannot persist, has
     /// too few replicas, or its cluster is being repaired.
-    #[error("{server} refuses for now ({code}); it has changed nothing, and trying again is safe")]
+    #[error("{server} refuses ({code}); it has changed nothing, and trying again is safe")]
     Refused {
         /// Scheme, host and port.
         server: Arc<str>,

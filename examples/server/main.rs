@@ -24,7 +24,7 @@ enum Failure {
     File { what: &'static str, path: String, source: std::io::Error },
     #[error("{path} is not a catalogue that can be loaded; nothing was loaded:\n{faults}")]
     Catalogue { path: String, faults: String },
-    #[error("{0}")]
+    #[error("{0}{why}", why = because(.0))]
     Redis(#[from] bms_redis::Error),
     #[error("{0}")]
     Network(#[from] reqwest::Error),
@@ -32,6 +32,11 @@ enum Failure {
     Service(#[from] bms_domain::Error),
     #[error("{0}")]
     Io(#[from] std::io::Error),
+}
+
+/// What stands behind an error, after a colon each.
+fn because(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |error| error.source()).map(|source| format!(": {source}")).collect()
 }
 
 fn main() -> ExitCode {

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
 use crate::crowd::Crowd;
-use crate::office::{DEADLINE, Office, PATIENCE, caller, hold_id};
+use crate::office::{DEADLINE, MARGIN, Office, PATIENCE, caller, hold_id};
 use crate::watcher::{LiveMap, Watcher};
 use crate::{shows_here_and_elsewhere, slot_of, url};
 
@@ -93,12 +93,12 @@ async fn calls_are_put_off_while_a_slot_moves_and_succeed_right_after() {
             assert_eq!(office.live(&[kept]).await.len(), 1);
             let began = Instant::now();
             office.place(&elsewhere, &format!("user-{seed}"), &[seed], seed).await.unwrap();
-            assert!(began.elapsed() < DEADLINE, "other slots are not held up");
+            assert!(began.elapsed() < MARGIN, "other slots are not held up");
         });
     };
     block_in_place(|| cluster.move_slot_with(slot, to, watch).unwrap());
     assert!(steps.len() >= 2, "{steps:?}");
-    assert!(steps.iter().all(|(_, took)| *took < DEADLINE + DEADLINE / 2), "P11: {steps:?}");
+    assert!(steps.iter().all(|(_, took)| *took < DEADLINE + MARGIN), "P11: {steps:?}");
     // Each was put off until its time was nearly over, at every step: a move that is quicker than that is ridden out.
     assert!(steps.iter().all(|(_, took)| *took > DEADLINE / 2), "{steps:?}");
     let quickest = steps.iter().map(|(_, took)| *took).min().unwrap();

@@ -6,7 +6,7 @@ use bms_domain::id::ShowId;
 use bms_domain::store::{HoldStore as _, StoreError};
 use bms_redis::testing::{Cluster, Server};
 
-use crate::office::{DEADLINE, Office, PATIENCE, caller, hold_id};
+use crate::office::{DEADLINE, MARGIN, Office, PATIENCE, caller, hold_id};
 use crate::{shows_here_and_elsewhere, slot_of, url};
 
 /// P11, P13: the shows of a stalled node are unavailable, and nobody else waits for it. The servers are told to go on
@@ -30,7 +30,7 @@ async fn a_stalled_node_holds_up_its_own_shows_only() {
     let began = Instant::now();
     let first = office.holds.release(hold_id(&here, 1), &caller("ann")).await.unwrap_err();
     assert!(matches!(first, StoreError::OutcomeUnknown { .. }), "{first:?}");
-    assert!(began.elapsed() < DEADLINE + DEADLINE / 2, "P11: by the deadline, not after {:?}", began.elapsed());
+    assert!(began.elapsed() < DEADLINE + MARGIN, "P11: by the deadline, not after {:?}", began.elapsed());
 
     // Until the others have called the node down, and some rounds more.
     let called_down = || {
@@ -47,14 +47,14 @@ async fn a_stalled_node_holds_up_its_own_shows_only() {
         assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
         late += u32::from(began.elapsed() > DEADLINE / 2);
     }
-    // This machine may stand still itself, once in a while.
-    assert!(late * 50 < rounds, "P13: {late} of {rounds} calls waited");
+    // This machine may stand still itself, once in a while; a node that is waited for makes each call late.
+    assert!(late * 4 < rounds, "P13: {late} of {rounds} calls waited");
 
     // A question about holds of all nodes ends by the deadline as well, and the others are not told in part.
     let began = Instant::now();
     let error = office.holds.get(&[hold_id(&elsewhere, 1), hold_id(&here, 1)]).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
-    assert!(began.elapsed() < DEADLINE + DEADLINE / 2);
+    assert!(began.elapsed() < DEADLINE + MARGIN);
 
     replica.resume().unwrap();
     stalled.resume().unwrap();

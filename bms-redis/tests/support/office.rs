@@ -27,6 +27,8 @@ use bms_redis::{Redis, RedisConfig, RedisHolds};
 
 /// The deadline of a call of the hold store.
 pub const DEADLINE: Duration = Duration::from_millis(500);
+/// How much later a busy machine may come to what is due. Whoever waits for a server that does not answer waits for longer.
+pub const MARGIN: Duration = Duration::from_secs(5);
 /// The longest that one use case may take: it makes a few calls of the hold store, one after the other, and the machine
 /// is busy.
 pub const LONGEST: Duration = Duration::from_secs(4);
