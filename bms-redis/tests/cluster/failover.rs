@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bms_domain::error::Error;
 use bms_domain::id::{HoldId, ShowId};
+use bms_domain::store::HoldStore as _;
 use bms_redis::testing::{Cluster, Server};
 use tokio::task::block_in_place;
 
@@ -83,4 +84,23 @@ fn cut_off(replica: &Server) {
 /// The holds of a show that is alone in its shard.
 fn ids_of(ids: &[HoldId], show: &ShowId) -> Vec<HoldId> {
     ids.iter().filter(|id| id.shard() == show.shard()).copied().collect()
+}
+
+/// P11, P13: a node that comes back without its cluster knows no slots. It is not believed: the shows of the others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_forgot_its_cluster_takes_nobody_with_it() {
+    let cluster = Cluster::start_with(Server::builder().config("cluster-require-full-coverage no")).unwrap();
+    let lost = &cluster.nodes()[0];
+    let (here, elsewhere) = shows_here_and_elsewhere(&cluster, lost);
+    let office = Office::open(&url(&cluster), &[here, elsewhere]).await;
+    for show in [here, elsewhere] {
+        office.place(&show, "ann", &[0], 1).await.unwrap();
+    }
+    let _: String = lost.command(&["FLUSHALL"]).unwrap();
+    let _: String = lost.command(&["CLUSTER", "RESET", "HARD"]).unwrap();
+    for _ in 0..1_000 {
+        // What it answers has the map read again.
+        let _ = office.holds.get(&[hold_id(&here, 1)]).await;
+        assert_eq!(office.live(&[hold_id(&elsewhere, 1)]).await.len(), 1);
+    }
 }

@@ -146,6 +146,22 @@ async fn changes_go_on_after_the_subscription_was_killed() {
     assert_eq!(other.gaps, 0, "the log has all that was missed");
 }
 
+/// The server stands still when a show is first watched: its channel is subscribed later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_could_not_be_subscribed_is_tried_again() {
+    let server = Server::start().unwrap();
+    let rig = rig(&server).await;
+    let store = RedisHolds::new(connect_within(&server.url(), Duration::from_millis(100)).await);
+    let patient = connect_within(&server.url(), Duration::from_millis(500)).await;
+    server.pause().unwrap();
+    assert_eq!(store.newest(&show()), None);
+    // Whoever waits longer is told that there is no answer: then the subscription was told so too.
+    patient.ping().await.unwrap_err();
+    server.resume().unwrap();
+    until("a connection", || async { store.ping().await.is_ok() }).await;
+    hears_of(&store, &rig, &server).await;
+}
+
 /// All connections of a process are cut, and for a while refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_go_on_after_all_connections_were_cut() {

@@ -8,6 +8,7 @@
 )]
 
 mod clock_steps;
+mod costs;
 mod full_memory;
 mod live_changes;
 mod losses;
