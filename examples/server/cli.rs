@@ -100,7 +100,7 @@ pub(crate) struct ServeOptions {
 
 #[derive(Args)]
 pub(crate) struct StoreOptions {
-    /// Keep holds and idempotency keys in Redis, where other processes share them: redis://[user:password@]host[:port][/db],
+    /// Keep holds and idempotency keys in Redis, where other processes share them: redis://user:password@host:port/db,
     /// rediss:// for TLS, redis+sentinel://host,host/service, or several servers of a cluster, separated by commas.
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) redis_url: Option<SecretString>,
