@@ -8,9 +8,10 @@ use super::catalogue::Page;
 use super::orders::require_admin;
 use crate::error::Error;
 use crate::event::EventSink;
+use crate::event::OrderEvent;
 use crate::id::{Caller, OrderId, ShowId};
 use crate::payment::{PaymentReference, RefundDue};
-use crate::store::{Fence, OccupancyRead, OrderChange, StoreError};
+use crate::store::{Fence, OccupancyRead, StoreError};
 
 /// How long a sweep looks after a show that was sold or cancelled: longer than sweeps are apart, and than a rush lasts.
 const LATELY: Duration = Duration::from_hours(1);
@@ -89,11 +90,9 @@ impl BookingService {
 
     /// Persists that orders have expired.
     async fn sweep_orders(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
-        for order in self.of_orders(self.orders().overdue(limit)).await? {
-            if let OrderChange::Done { changed: true, .. } = self.of_orders(self.orders().expire(order.id)).await? {
-                swept.orders += 1;
-                self.unlink(order.hold, order.id).await;
-            }
+        for order in self.of_orders(self.orders().expire_overdue(limit)).await? {
+            swept.orders += 1;
+            self.unlink(order.hold, order.id).await;
         }
         Ok(())
     }
@@ -130,7 +129,8 @@ impl BookingService {
     /// `Unavailable` when the outbox does not answer.
     pub async fn relay(&self, sink: &dyn EventSink, limit: usize, lease: Duration) -> Result<usize, Error> {
         let outbox = &self.ports().outbox;
-        let events = self.of_orders(outbox.claim(limit, lease)).await?;
+        let deliveries = self.of_orders(outbox.claim(limit, lease)).await?;
+        let events: Vec<OrderEvent> = deliveries.into_iter().map(|delivery| delivery.event).collect();
         if events.is_empty() {
             return Ok(0);
         }

@@ -8,6 +8,7 @@ mod catalogue;
 mod hold;
 mod idempotency;
 mod order;
+mod outbox;
 
 pub use catalogue::{CatalogueStore, CatalogueWrite, MovieQuery};
 pub use hold::{
@@ -15,7 +16,8 @@ pub use hold::{
     Placed, Restored, SeatLimits, ShowClaims, SoldSeats,
 };
 pub use idempotency::{Begun, Fingerprint, IdempotencyKey, IdempotencyStore};
-pub use order::{Attempt, Creation, LayoutPin, NewOrder, OrderChange, OrderStore, Outbox, Settled, Settlement};
+pub use order::{Attempt, Creation, LayoutPin, NewOrder, OrderChange, OrderStore, Settled, Settlement};
+pub use outbox::{Delivery, Outbox, Replay};
 
 /// What a client library said, kept as the source of an error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

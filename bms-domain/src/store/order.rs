@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::event::{EventKey, OrderEvent};
 use crate::id::{Caller, HoldId, LayoutId, OrderId, ShowId, UserId};
 use crate::money::Money;
 use crate::order::{Customer, Order, OrderRefusal, Ticket, TicketCode};
@@ -114,7 +113,7 @@ pub enum LayoutPin {
 /// Keeps orders, claims and payments (promises P1, P3, P4, P6, P7).
 ///
 /// Orders come back in their state of now: one past its end that was pending is EXPIRED, whether it was swept or not.
-/// Every change writes its event to the [`Outbox`] in the same atomic step.
+/// Every change writes its event to the [`Outbox`](super::Outbox) in the same atomic step.
 #[async_trait]
 pub trait OrderStore: Send + Sync + 'static {
     /// Makes an order and claims its seats, in one atomic step. Claims of orders that have expired are taken over.
@@ -166,17 +165,17 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn cancel(&self, id: OrderId) -> Result<OrderChange, StoreError>;
 
-    /// Persists that a pending order has expired, and removes its claims. Refused before its end.
+    /// Persists up to `limit` orders whose end has passed and that are still written down as pending, oldest end first: they
+    /// are EXPIRED, and their claims are gone. Gives them back as they are now. Many may ask at once: each order comes back
+    /// once, and never again.
+    ///
+    /// An order with a payment under way that [`claim_attempts`](Self::claim_attempts) has never given out is left: the
+    /// provider is asked before a payment in flight is given up (promise P4).
     ///
     /// # Errors
-    /// [`StoreError`] when the backend does not answer.
-    async fn expire(&self, id: OrderId) -> Result<OrderChange, StoreError>;
-
-    /// Up to `limit` orders that have expired and are not yet persisted so, oldest end first.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the backend does not answer.
-    async fn overdue(&self, limit: usize) -> Result<Vec<Order>, StoreError>;
+    /// [`StoreError`] when the backend does not answer. After `OutcomeUnknown` some may have expired that do not come back
+    /// again.
+    async fn expire_overdue(&self, limit: usize) -> Result<Vec<Order>, StoreError>;
 
     /// Up to `limit` attempts to pay that are still under way for orders that are past their end, those first that were
     /// not asked after for the longest. They are this caller's until `lease` is over, so that many can ask at once and
@@ -223,21 +222,4 @@ pub trait OrderStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] when it does not.
     async fn ping(&self) -> Result<(), StoreError>;
-}
-
-/// The events that were written with the changes they tell of, and wait to be published.
-#[async_trait]
-pub trait Outbox: Send + Sync + 'static {
-    /// Up to `limit` events that are not published, oldest first, for this caller alone until `lease` is over. The
-    /// events of one order come in order: a later one only once the earlier ones are published or in the same answer.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the backend does not answer.
-    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<OrderEvent>, StoreError>;
-
-    /// Forgets events that were published.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the backend does not answer.
-    async fn published(&self, events: &[EventKey]) -> Result<(), StoreError>;
 }

@@ -22,9 +22,9 @@ use crate::order::{Order, Ticket, TicketCode};
 use crate::payment::{GatewayError, PaymentGateway, PaymentKey, PaymentReference, PaymentReport, PaymentStatus, RefundDue};
 use crate::seat::SeatBits;
 use crate::store::{
-    Attempt, Begun, CatalogueStore, CatalogueWrite, Changes, Checkout, Counts, Creation, Fence, Fingerprint, HoldChange,
-    HoldStore, IdempotencyKey, IdempotencyStore, LayoutPin, MovieQuery, NewOrder, OccupancyRead, OrderChange, OrderStore, Outbox,
-    PendingClaim, PlaceHold, Placed, Restored, Settlement, ShowClaims, SoldSeats, StoreError,
+    Attempt, Begun, CatalogueStore, CatalogueWrite, Changes, Checkout, Counts, Creation, Delivery, Fence, Fingerprint,
+    HoldChange, HoldStore, IdempotencyKey, IdempotencyStore, LayoutPin, MovieQuery, NewOrder, OccupancyRead, OrderChange,
+    OrderStore, Outbox, PendingClaim, PlaceHold, Placed, Replay, Restored, Settlement, ShowClaims, SoldSeats, StoreError,
 };
 use crate::time::Timestamp;
 
@@ -320,8 +320,7 @@ faulty!(OrderStore as "orders" {
     fn settle(report: &PaymentReport, ticket: &Ticket) -> Result<Settlement, StoreError>;
     fn give_up(id: OrderId, by: &Caller) -> Result<OrderChange, StoreError>;
     fn cancel(id: OrderId) -> Result<OrderChange, StoreError>;
-    fn expire(id: OrderId) -> Result<OrderChange, StoreError>;
-    fn overdue(limit: usize) -> Result<Vec<Order>, StoreError>;
+    fn expire_overdue(limit: usize) -> Result<Vec<Order>, StoreError>;
     fn claim_attempts(limit: usize, lease: Duration) -> Result<Vec<Attempt>, StoreError>;
     fn refunds_due(after: Option<&(OrderId, PaymentReference)>, limit: usize) -> Result<Vec<RefundDue>, StoreError>;
     fn sold(show: &ShowId, seats: u32) -> Result<SeatBits, StoreError>;
@@ -332,8 +331,13 @@ faulty!(OrderStore as "orders" {
 });
 
 faulty!(Outbox as "outbox" {
-    fn claim(limit: usize, lease: Duration) -> Result<Vec<OrderEvent>, StoreError>;
+    fn claim(limit: usize, lease: Duration) -> Result<Vec<Delivery>, StoreError>;
     fn published(events: &[EventKey]) -> Result<(), StoreError>;
+    fn postpone(events: &[EventKey], by: Duration) -> Result<(), StoreError>;
+    fn bury(events: &[EventKey]) -> Result<(), StoreError>;
+    fn dead(after: Option<EventKey>, limit: usize) -> Result<Vec<Delivery>, StoreError>;
+    fn replay(which: &Replay) -> Result<usize, StoreError>;
+    fn prune(older_than: Duration, limit: usize) -> Result<usize, StoreError>;
 });
 
 faulty!(IdempotencyStore as "keys" {

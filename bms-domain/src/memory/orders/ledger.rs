@@ -257,9 +257,23 @@ impl Ledger {
         Some(OrderChange::Done { order: record.order.clone(), changed })
     }
 
-    pub(super) fn overdue(&self, now: Timestamp) -> impl Iterator<Item = Order> + '_ {
+    /// The orders past their end that are written down as pending, oldest end first, without those whose provider has to be
+    /// asked first.
+    pub(super) fn overdue(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, OrderId)> + '_ {
         let past = self.pending.iter().take_while(move |(end, _)| end.has_passed(now));
-        past.filter_map(move |(_, id)| self.order(*id, now))
+        past.filter(|(_, id)| self.records.get(id).is_some_and(|record| !record.must_ask())).copied()
+    }
+
+    /// Writes down that an order has expired, unless somebody else did by now or its provider has to be asked first.
+    pub(super) fn expire(&mut self, id: OrderId, shared: &Shared, now: Timestamp) -> Option<Order> {
+        let record = self.records.get(&id)?;
+        if !record.order.state.is_pending() || record.must_ask() {
+            return None;
+        }
+        match self.command(id, None, OrderCommand::Expire, shared, now)? {
+            OrderChange::Done { order, changed: true } => Some(order),
+            OrderChange::Done { changed: false, .. } | OrderChange::Refused(..) | OrderChange::NotFound => None,
+        }
     }
 
     /// The attempts of orders past their end that are under way and that nobody asks after: when they were last asked
@@ -307,6 +321,11 @@ impl Ledger {
 }
 
 impl Record {
+    /// Whether a payment is under way that nobody has asked the provider after since the order's end.
+    fn must_ask(&self) -> bool {
+        self.payments.values().any(|payment| payment.state == PaymentState::Pending && payment.asked_until.is_none())
+    }
+
     /// Writes an event to the outbox.
     fn announce(&mut self, kind: OrderEventKind, shared: &Shared, now: Timestamp) {
         self.events += 1;

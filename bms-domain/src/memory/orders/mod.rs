@@ -19,14 +19,14 @@ use crate::payment::{
 };
 use crate::seat::SeatBits;
 use crate::store::{
-    Attempt, Creation, LayoutPin, NewOrder, OrderChange, OrderStore, Outbox, PendingClaim, Settled, Settlement, SoldSeats,
-    StoreError,
+    Attempt, Creation, Delivery, LayoutPin, NewOrder, OrderChange, OrderStore, Outbox, PendingClaim, Replay, Settled, Settlement,
+    SoldSeats, StoreError,
 };
 use crate::time::Clock;
 use ledger::Ledger;
 
-/// Keeps orders, claims, payments and the outbox in this process's memory. Orders are kept until the process ends, and
-/// events until they are published.
+/// Keeps orders, claims, payments and the outbox in this process's memory. Orders are kept until the process ends,
+/// events until they are published: what was published cannot be replayed.
 pub struct MemoryOrders {
     clock: Arc<dyn Clock>,
     shows: Shows<Mutex<Ledger>>,
@@ -202,20 +202,17 @@ impl OrderStore for MemoryOrders {
         Ok(self.command(id, None, &OrderCommand::Cancel))
     }
 
-    async fn expire(&self, id: OrderId) -> Result<OrderChange, StoreError> {
-        Ok(self.command(id, None, &OrderCommand::Expire))
-    }
-
-    async fn overdue(&self, limit: usize) -> Result<Vec<Order>, StoreError> {
+    async fn expire_overdue(&self, limit: usize) -> Result<Vec<Order>, StoreError> {
         let now = self.clock.now();
         let mut overdue = Vec::new();
-        self.shows.each(|_, ledger| {
-            overdue.extend(ledger.lock().overdue(now).take(limit));
+        self.shows.each(|show, ledger| {
+            overdue.extend(ledger.lock().overdue(now).take(limit).map(|(end, order)| (end, order, *show)));
             true
         });
-        overdue.sort_by_key(|order| (order.expires_at, order.id));
+        overdue.sort_unstable();
         overdue.truncate(limit);
-        Ok(overdue)
+        let expire = |(_, order, show): (_, OrderId, ShowId)| self.shows.get(&show)?.lock().expire(order, &self.shared, now);
+        Ok(overdue.into_iter().filter_map(expire).collect())
     }
 
     async fn claim_attempts(&self, limit: usize, lease: Duration) -> Result<Vec<Attempt>, StoreError> {
@@ -273,7 +270,7 @@ impl OrderStore for MemoryOrders {
 
 #[async_trait]
 impl Outbox for MemoryOrders {
-    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<OrderEvent>, StoreError> {
+    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<Delivery>, StoreError> {
         let now = self.clock.now();
         Ok(self.shared.outbox.lock().claim(limit, now, now.plus(lease)))
     }
@@ -281,5 +278,28 @@ impl Outbox for MemoryOrders {
     async fn published(&self, events: &[EventKey]) -> Result<(), StoreError> {
         self.shared.outbox.lock().published(events);
         Ok(())
+    }
+
+    async fn postpone(&self, events: &[EventKey], by: Duration) -> Result<(), StoreError> {
+        let until = self.clock.now().plus(by);
+        self.shared.outbox.lock().postpone(events, until);
+        Ok(())
+    }
+
+    async fn bury(&self, events: &[EventKey]) -> Result<(), StoreError> {
+        self.shared.outbox.lock().bury(events);
+        Ok(())
+    }
+
+    async fn dead(&self, after: Option<EventKey>, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        Ok(self.shared.outbox.lock().dead(after, limit))
+    }
+
+    async fn replay(&self, which: &Replay) -> Result<usize, StoreError> {
+        Ok(self.shared.outbox.lock().replay(which))
+    }
+
+    async fn prune(&self, _older_than: Duration, _limit: usize) -> Result<usize, StoreError> {
+        Ok(0)
     }
 }

@@ -255,7 +255,9 @@ suite!(
         orders_end::cancelling_frees_the_seats_and_gives_the_money_back,
         orders_end::only_a_confirmed_order_is_cancelled,
         orders_end::an_order_expires_exactly_at_its_end,
-        orders_end::overdue_orders_come_oldest_end_first,
+        orders_end::orders_expire_oldest_end_first,
+        orders_end::an_order_expires_for_one_caller,
+        orders_end::a_payment_in_flight_is_asked_after_before_its_order_expires,
         orders_end::attempts_under_way_are_given_out_after_the_orders_end,
         orders_end::every_attempt_has_its_turn,
         orders_read::a_users_orders_come_newest_first,
@@ -281,6 +283,14 @@ suite!(
         outbox::a_leased_event_is_one_callers_alone,
         outbox::an_event_comes_again_until_it_was_published,
         outbox::a_later_event_waits_for_the_earlier_one,
+        outbox::a_postponed_event_comes_again_at_its_time,
+        outbox::events_behind_a_postponed_one_wait,
+        outbox::events_behind_a_dead_letter_wait_for_good,
+        outbox::dead_letters_come_by_key,
+        outbox::dead_letters_are_put_back,
+        outbox::an_orders_events_are_put_back,
+        outbox::events_since_an_instant_are_put_back,
+        outbox::only_old_published_events_are_forgotten,
     ]
 );
 

@@ -131,8 +131,15 @@ impl Ledger {
         self.store.cancel(id(n)).await.unwrap()
     }
 
-    pub(super) async fn expire(&self, n: u32) -> OrderChange {
-        self.store.expire(id(n)).await.unwrap()
+    /// Persists every end that has passed, and names the orders.
+    pub(super) async fn expire(&self) -> Vec<OrderId> {
+        self.store.expire_overdue(1_000).await.unwrap().iter().map(|order| order.id).collect()
+    }
+
+    /// The same, after every payment under way was taken to be asked after.
+    pub(super) async fn sweep(&self) -> Vec<OrderId> {
+        self.store.claim_attempts(1_000, TICK).await.unwrap();
+        self.expire().await
     }
 
     pub(super) async fn refunds(&self) -> Vec<RefundDue> {
@@ -158,11 +165,16 @@ impl Ledger {
         waiting
     }
 
+    /// Claims events.
+    pub(super) async fn claim(&self, limit: usize, lease: Duration) -> Vec<OrderEvent> {
+        self.store.claim(limit, lease).await.unwrap().into_iter().map(|delivery| delivery.event).collect()
+    }
+
     /// Takes every event out of the outbox, in order.
     pub(super) async fn events(&self) -> Vec<OrderEvent> {
         let mut all = Vec::new();
         loop {
-            let events = self.store.claim(7, Duration::from_secs(60)).await.unwrap();
+            let events = self.claim(7, Duration::from_secs(60)).await;
             if events.is_empty() {
                 return all;
             }

@@ -1,10 +1,11 @@
 //! Giving up, cancelling, expiring.
 
 use super::order_kit::{Ledger, TICK, TTL, admin, done, failed, id, succeeded, under_way};
+use crate::event::OrderEventKind;
 use crate::id::OrderId;
 use crate::order::{FailReason, OrderRefusal, OrderState};
 use crate::payment::RefundReason;
-use crate::store::{Attempt, OrderChange};
+use crate::store::{Attempt, OrderChange, Settled};
 use crate::testing::sample;
 
 /// P9: to anybody else the order is not there; an administrator may give it up.
@@ -83,48 +84,105 @@ pub(crate) async fn only_a_confirmed_order_is_cancelled(case: Ledger) {
 pub(crate) async fn an_order_expires_exactly_at_its_end(case: Ledger) {
     let end = case.order(1, "ann", &[1]).await.expires_at;
     case.advance(TTL - TICK);
-    assert_eq!(case.expire(1).await, OrderChange::Refused(case.get(1).await, OrderRefusal::NotDue));
+    assert_eq!(case.expire().await, []);
+    assert!(case.state(1).await.is_pending());
     case.advance(TICK);
     case.advance(TICK);
-    let (order, changed) = done(case.expire(1).await);
-    assert_eq!((&order.state, changed), (&OrderState::Expired { at: end }, true));
-    assert_eq!(done(case.expire(1).await), (order, false));
-    assert_eq!(case.expire(9).await, OrderChange::NotFound);
+    let expired = case.store.expire_overdue(10).await.unwrap();
+    assert_eq!(expired, [case.get(1).await]);
+    assert_eq!(expired[0].state, OrderState::Expired { at: end });
+    assert_eq!(case.expire().await, []);
     case.paid(2, "bob", &[1]).await;
-    case.advance(TTL);
-    assert_eq!(case.expire(2).await, OrderChange::Refused(case.get(2).await, OrderRefusal::NotPending));
     case.order(3, "cid", &[3]).await;
     done(case.give_up(3, "cid").await);
-    assert!(matches!(case.expire(3).await, OrderChange::Refused(_, OrderRefusal::NotPending)));
+    case.paid(4, "dan", &[4]).await;
+    done(case.cancel(4).await);
+    let before = [case.get(2).await, case.get(3).await, case.get(4).await];
+    case.advance(TTL);
+    assert_eq!(case.expire().await, [], "only what waits for payment expires");
+    assert_eq!([case.get(2).await, case.get(3).await, case.get(4).await], before);
 }
 
-/// Orders that are past their end and not persisted so come oldest end first, in their state of now.
-pub(crate) async fn overdue_orders_come_oldest_end_first(case: Ledger) {
+/// The oldest end is persisted first, and no more than were asked for.
+pub(crate) async fn orders_expire_oldest_end_first(case: Ledger) {
+    let mut ends = Vec::new();
     for n in [3, 1, 2] {
+        ends.push(case.order(n, "ann", &[n]).await.expires_at);
+        case.advance(TICK);
+    }
+    case.advance(TTL - TICK - TICK - TICK);
+    assert_eq!(case.expire().await, [id(3)], "the others have a moment left");
+    case.order(4, "bob", &[4]).await;
+    case.advance(TTL);
+    assert_eq!(case.store.expire_overdue(0).await.unwrap(), []);
+    let expired = case.store.expire_overdue(2).await.unwrap();
+    let seen: Vec<_> = expired.iter().map(|order| (order.id, order.state.clone())).collect();
+    assert_eq!(seen, [(id(1), OrderState::Expired { at: ends[1] }), (id(2), OrderState::Expired { at: ends[2] })]);
+    // One whose seats were taken over has expired all the same, once, and takes nothing from its successor.
+    case.order(5, "cid", &[1, 4]).await;
+    case.expire().await;
+    assert_eq!(case.expire().await, []);
+    assert_eq!(case.kinds(4).await, [OrderEventKind::Created, OrderEventKind::Expired]);
+    assert_eq!(case.waiting().await, [(id(5), vec![1, 4])]);
+}
+
+/// Many may sweep at once: each order comes back to one of them, and tells once that it has expired.
+pub(crate) async fn an_order_expires_for_one_caller(case: Ledger) {
+    for n in 0..40 {
+        case.order(n, "ann", &[n]).await;
+    }
+    case.advance(TTL);
+    let tasks = (0..8).map(|_| {
+        let store = case.store.clone();
+        async move {
+            let mut mine = Vec::new();
+            // A store may leave to the next call what another caller has in hand.
+            for _ in 0..8 {
+                mine.extend(store.expire_overdue(7).await.unwrap().into_iter().map(|order| order.id));
+            }
+            mine
+        }
+    });
+    let mut expired: Vec<OrderId> = case.race(tasks).await.into_iter().flatten().collect();
+    expired.extend(case.expire().await);
+    expired.sort();
+    assert_eq!(expired, (0..40).map(id).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+    let told = case.events().await.into_iter().filter(|event| event.kind == OrderEventKind::Expired).count();
+    assert_eq!(told, 40);
+}
+
+/// P4: while nobody has asked the provider after a payment in flight, its order is not given up; the others are.
+pub(crate) async fn a_payment_in_flight_is_asked_after_before_its_order_expires(case: Ledger) {
+    for n in 1..=3 {
         case.order(n, "ann", &[n]).await;
         case.advance(TICK);
     }
-    case.paid(4, "bob", &[4]).await;
-    case.order(5, "bob", &[5]).await;
-    done(case.give_up(5, "bob").await);
-    assert_eq!(case.store.overdue(10).await.unwrap(), []);
-    case.advance(TTL - TICK - TICK - TICK);
-    let ids = |orders: Vec<crate::order::Order>| orders.into_iter().map(|order| order.id).collect::<Vec<OrderId>>();
-    assert_eq!(ids(case.store.overdue(10).await.unwrap()), [id(3)]);
+    case.settle(&under_way(1, "pay-1"), 1).await;
+    case.settle(&under_way(1, "pay-1b"), 1).await;
+    case.settle(&under_way(2, "pay-2"), 1).await;
+    case.settle(&failed(3, "bad-3"), 1).await;
+    case.order(4, "bob", &[4]).await;
     case.advance(TTL);
-    let overdue = case.store.overdue(10).await.unwrap();
-    assert!(overdue.iter().all(|order| matches!(order.state, OrderState::Expired { .. })), "{overdue:?}");
-    assert_eq!(ids(overdue), [id(3), id(1), id(2)]);
-    assert_eq!(ids(case.store.overdue(2).await.unwrap()), [id(3), id(1)]);
-    done(case.expire(3).await);
-    assert_eq!(ids(case.store.overdue(10).await.unwrap()), [id(1), id(2)]);
-    // Taken over is not persisted as expired twice.
-    case.order(6, "cid", &[1, 2]).await;
-    for order in ids(case.store.overdue(10).await.unwrap()) {
-        assert!(done(case.store.expire(order).await.unwrap()).1);
+    assert_eq!(case.store.expire_overdue(1).await.unwrap().iter().map(|order| order.id).collect::<Vec<_>>(), [id(4)]);
+    assert_eq!(case.expire().await, []);
+    // It has expired to whoever looks, and claims nothing, but that is not written down.
+    assert!(matches!(case.state(1).await, OrderState::Expired { .. }));
+    assert_eq!(case.waiting().await, []);
+    // Of the two payments of the first order one is asked after, which is not enough.
+    for _ in 0..2 {
+        let asked = case.store.claim_attempts(1, TTL).await.unwrap();
+        if asked.iter().any(|attempt| attempt.order.id == id(1)) {
+            break;
+        }
     }
-    assert_eq!(case.store.overdue(10).await.unwrap(), []);
-    assert_eq!(case.waiting().await, [(id(6), vec![1, 2])]);
+    let expired = case.expire().await;
+    assert!(!expired.contains(&id(1)), "{expired:?}");
+    case.store.claim_attempts(10, TTL).await.unwrap();
+    let mut all = [expired, case.expire().await].concat();
+    all.sort();
+    assert_eq!(all, [id(1), id(2)]);
+    // Late payment recovery is as for any other.
+    assert_eq!(case.settle(&succeeded(1, "pay-1"), 1).await.settled, Settled::Confirmed);
 }
 
 /// P4: an attempt that is under way past the order's end is given to one who asks after it, and again to the next when his
@@ -148,7 +206,7 @@ pub(crate) async fn attempts_under_way_are_given_out_after_the_orders_end(case: 
     assert_eq!(claimed(10).await, Vec::<String>::new(), "they are at somebody else's");
     case.advance(TICK);
     assert_eq!(claimed(1).await.len(), 1);
-    done(case.expire(1).await);
+    assert_eq!(case.expire().await, [id(1), id(2)]);
     case.settle(&failed(1, "pay-1"), 1).await;
     case.advance(TICK);
     assert_eq!(claimed(10).await, ["pay-2"]);

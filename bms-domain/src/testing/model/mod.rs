@@ -28,6 +28,8 @@ pub const PER_USER: u32 = 6;
 pub const HOLD_TTL: Duration = Duration::from_secs(600);
 /// How long an order waits.
 pub const ORDER_TTL: Duration = Duration::from_secs(300);
+/// How long one who asks after a payment has it for himself.
+pub const ASK_TTL: Duration = Duration::from_secs(60);
 /// How much longer than its order a hold lasts.
 pub const GRACE: Duration = Duration::from_secs(2);
 /// The longest life of a hold.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Number, ORDER_TTL};
+use super::{ASK_TTL, Number, ORDER_TTL};
 use crate::event::OrderEventKind;
 use crate::payment::{PaymentStatus, RefundReason};
 use crate::seat::SeatIndex;
@@ -74,6 +74,10 @@ pub enum Answer {
     Refused,
     /// Not there, or not his.
     NotFound,
+    /// The orders whose ends were persisted.
+    Expired(BTreeSet<Number>),
+    /// The payments to be asked after.
+    Asked(BTreeSet<u8>),
 }
 
 /// The order store of one show.
@@ -85,13 +89,15 @@ pub struct OrderModel {
     pub orders: BTreeMap<Number, ModelOrder>,
     /// The payments: of which order, and what is known.
     pub payments: BTreeMap<u8, (Number, Paid)>,
+    /// Until when a payment under way is at somebody who asks after it.
+    pub asked: BTreeMap<u8, Timestamp>,
 }
 
 impl OrderModel {
     /// A store that nothing was done to.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { now, orders: BTreeMap::new(), payments: BTreeMap::new() }
+        Self { now, orders: BTreeMap::new(), payments: BTreeMap::new(), asked: BTreeMap::new() }
     }
 
     /// The order that a payment was named for.
@@ -125,12 +131,6 @@ impl OrderModel {
     #[must_use]
     pub fn waiting(&self) -> BTreeSet<SeatIndex> {
         self.seats_where(|_, phase| phase == Phase::Pending)
-    }
-
-    /// How many orders are past their end and not written down so.
-    #[must_use]
-    pub fn overdue(&self) -> usize {
-        self.orders.values().filter(|order| order.written == Phase::Pending && self.now >= order.end).count()
     }
 
     fn in_the_way(&self, number: Number, seats: &BTreeSet<SeatIndex>) -> BTreeSet<SeatIndex> {
@@ -242,16 +242,29 @@ impl OrderModel {
         }
     }
 
-    /// A sweeper writes down that an order expired.
-    pub fn expire(&mut self, number: Number) -> Answer {
-        let Some(order) = self.orders.get(&number) else { return Answer::NotFound };
-        match (order.written, self.phase(number)) {
-            (Phase::Pending, Phase::Expired(at)) => {
-                self.write(number, Phase::Expired(at), OrderEventKind::Expired);
-                Answer::Changed
-            }
-            (_, Phase::Expired(_)) => Answer::Same,
-            _ => Answer::Refused,
+    /// A sweeper writes down every end that has passed, but those whose provider has to be asked first.
+    pub fn expire(&mut self) -> Answer {
+        let unasked = |number| {
+            let mut open = self.payments.iter().filter(|(_, (order, state))| *order == number && *state == Paid::Open);
+            open.any(|(payment, _)| !self.asked.contains_key(payment))
+        };
+        let overdue = self.orders.iter().filter(|(_, order)| order.written == Phase::Pending && self.now >= order.end);
+        let expired: BTreeSet<Number> = overdue.map(|(number, _)| *number).filter(|number| !unasked(*number)).collect();
+        for number in &expired {
+            let phase = self.phase(*number);
+            self.write(*number, phase, OrderEventKind::Expired);
         }
+        Answer::Expired(expired)
+    }
+
+    /// A sweeper takes every payment under way that nobody else has, to ask after it for a minute.
+    pub fn ask(&mut self) -> Answer {
+        let open = self.payments.iter().filter(|(payment, (order, state))| {
+            let idle = self.asked.get(payment).is_none_or(|until| self.now >= *until);
+            *state == Paid::Open && idle && self.now >= self.orders[order].end
+        });
+        let asked: BTreeSet<u8> = open.map(|(payment, _)| *payment).collect();
+        self.asked.extend(asked.iter().map(|payment| (*payment, self.now.plus(ASK_TTL))));
+        Answer::Asked(asked)
     }
 }

@@ -9,11 +9,11 @@ use proptest_state_machine::ReferenceStateMachine;
 
 use super::{Config, run};
 use crate::event::{EventKey, OrderEventKind};
-use crate::id::Caller;
+use crate::id::{Caller, OrderId};
 use crate::order::{FailReason, OrderState};
 use crate::payment::{PaymentStatus, RefundReason};
 use crate::seat::SeatIndex;
-use crate::store::{Creation, NewOrder, OrderChange, OrderStore, Outbox, Settled};
+use crate::store::{Creation, Delivery, NewOrder, OrderChange, OrderStore, Outbox, Settled};
 use crate::testing::backend::Backend;
 use crate::testing::model::orders::{Answer, OrderModel, Paid, Phase};
 use crate::testing::model::{self, Number};
@@ -34,7 +34,8 @@ enum Step {
     Settle { order: Number, payment: u8, status: PaymentStatus, right_amount: bool },
     GiveUp(Number, u8),
     Cancel(Number),
-    Expire(Number),
+    Expire,
+    Ask,
     Advance(Duration),
 }
 
@@ -63,8 +64,9 @@ impl ReferenceStateMachine for Machine {
                 |(order, payment, status, right_amount)| Step::Settle { order, payment, status, right_amount }
             ),
             3 => (number.clone(), user).prop_map(|(number, user)| Step::GiveUp(number, user)),
-            2 => number.clone().prop_map(Step::Cancel),
-            2 => number.prop_map(Step::Expire),
+            2 => number.prop_map(Step::Cancel),
+            2 => Just(Step::Expire),
+            2 => Just(Step::Ask),
             5 => millis.prop_map(|millis| Step::Advance(Duration::from_millis(millis))),
         ]
         .boxed()
@@ -93,7 +95,8 @@ fn take(model: &mut OrderModel, step: &Step) -> Answer {
         Step::Settle { order, payment, status, right_amount } => model.settle(*order, *payment, *status, *right_amount),
         Step::GiveUp(number, by) => model.give_up(*number, *by),
         Step::Cancel(number) => model.cancel(*number),
-        Step::Expire(number) => model.expire(*number),
+        Step::Expire => model.expire(),
+        Step::Ask => model.ask(),
         Step::Advance(span) => {
             model.now = model.now.plus(*span);
             Answer::Changed
@@ -121,14 +124,18 @@ where
                 seen.step();
                 let expected = take(&mut model, &step);
                 let answer = rig.take(&step).await;
-                let noticed = matches!(step, Step::Expire(_)) && (&answer, &expected) == (&Answer::Same, &Answer::Changed);
-                assert!(answer == expected || noticed, "{step:?}: expected {expected:?}, saw {answer:?}");
+                assert!(answer == expected || is_noticed(&answer, &expected), "{step:?}: expected {expected:?}, saw {answer:?}");
                 rig.compare(&model, &step).await;
             }
             rig.compare_events(&model).await;
             drop(fresh.guard);
         })
     });
+}
+
+/// A store may write an end down whenever it comes by: then the order does not come back any more.
+fn is_noticed(answer: &Answer, expected: &Answer) -> bool {
+    matches!((answer, expected), (Answer::Expired(some), Answer::Expired(all)) if some.is_subset(all))
 }
 
 struct Rig<S> {
@@ -186,7 +193,17 @@ impl<S: OrderStore + Outbox> Rig<S> {
                 changed(&self.store.give_up(sample::order_id(&show, *number), &Caller::user(user(*by))).await.unwrap())
             }
             Step::Cancel(number) => changed(&self.store.cancel(sample::order_id(&show, *number)).await.unwrap()),
-            Step::Expire(number) => changed(&self.store.expire(sample::order_id(&show, *number)).await.unwrap()),
+            Step::Expire => {
+                let expired = self.store.expire_overdue(100).await.unwrap();
+                assert!(expired.is_sorted_by_key(|order| order.expires_at), "the oldest end first: {expired:?}");
+                assert!(expired.iter().all(|order| matches!(order.state, OrderState::Expired { .. })), "{expired:?}");
+                assert_eq!(self.store.expire_overdue(100).await.unwrap(), [], "what expired does not come back");
+                Answer::Expired(expired.iter().map(|order| number_of_order(order.id)).collect())
+            }
+            Step::Ask => {
+                let asked = self.store.claim_attempts(100, model::ASK_TTL).await.unwrap();
+                Answer::Asked(asked.iter().map(|attempt| number_of(attempt.reference.as_str())).collect())
+            }
             Step::Advance(span) => {
                 self.clock.advance(*span);
                 Answer::Changed
@@ -218,20 +235,6 @@ impl<S: OrderStore + Outbox> Rig<S> {
             _ => None,
         });
         assert_eq!(due, owed.collect(), "P4: refunds due after {step:?}");
-        let overdue = self.store.overdue(100).await.unwrap().len();
-        // A store may write an end down whenever it comes by.
-        assert!(overdue <= model.overdue(), "{overdue} overdue orders after {step:?}, at most {}", model.overdue());
-        if matches!(step, Step::Expire(_)) {
-            self.overdue_after_expiring(model).await;
-        }
-    }
-
-    /// What was expired by a call is overdue no more.
-    async fn overdue_after_expiring(&self, model: &OrderModel) {
-        for order in self.store.overdue(100).await.unwrap() {
-            let number = (0..NUMBERS).find(|n| sample::order_id(&model::show(), *n) == order.id).unwrap();
-            assert_eq!(model.orders[&number].written, Phase::Pending, "order {number} is overdue");
-        }
     }
 
     /// Every event once, in order, for each order.
@@ -241,9 +244,10 @@ impl<S: OrderStore + Outbox> Rig<S> {
             if events.is_empty() {
                 break;
             }
-            let keys: Vec<EventKey> = events.iter().map(|event| event.key).collect();
-            for event in events {
-                let number = (0..NUMBERS).find(|n| sample::order_id(&model::show(), *n) == event.key.order).unwrap();
+            let keys: Vec<EventKey> = events.iter().map(|delivery| delivery.event.key).collect();
+            for Delivery { event, attempts } in events {
+                assert_eq!(attempts, 0, "{event:?}");
+                let number = number_of_order(event.key.order);
                 let kinds = self.events.entry(number).or_default();
                 kinds.push(event.kind);
                 assert_eq!(event.key.sequence as usize, kinds.len(), "the number of {event:?}");
@@ -277,6 +281,10 @@ fn phase(state: &OrderState) -> Phase {
         OrderState::Expired { at } => Phase::Expired(*at),
         OrderState::Cancelled { payment, at, .. } => Phase::Cancelled(number_of(payment.as_str()), *at),
     }
+}
+
+fn number_of_order(id: OrderId) -> Number {
+    (0..NUMBERS).find(|n| sample::order_id(&model::show(), *n) == id).unwrap()
 }
 
 fn number_of(payment: &str) -> u8 {
