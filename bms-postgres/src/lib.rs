@@ -1,4 +1,22 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod codec;
+mod config;
+mod connection;
+mod error;
+mod facts;
+mod migrate;
+mod orders;
+mod run;
+mod statements;
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use sqlx;
+
+pub use config::PostgresConfig;
+pub use connection::{Postgres, Warning};
+pub use error::Error;
+pub use migrate::Migrated;
+pub use orders::PostgresOrders;

@@ -1,0 +1,33 @@
+-- Persists that orders have expired, and frees their seats. Those that somebody else is changing are left to him.
+-- $2 shards, $3 orders
+with due as (
+    select o.shard, o.id
+    from unnest($2::smallint[], $3::uuid[]) as asked (shard, id)
+    join bms.orders o using (shard, id)
+    where o.state = 'PAYMENT_PENDING' and o.expires_at <= {now}
+    for update of o skip locked
+), expired as (
+    update bms.orders o
+    set state = 'EXPIRED', state_at = o.expires_at, version = o.version + 1, events = o.events + 1
+    from due where o.shard = due.shard and o.id = due.id
+    returning o.*
+), claims as (
+    select c.shard, c.show_id, c.seat_id
+    from expired e, bms.seat_claims c
+    where c.shard = e.shard and c.show_id = e.show_id and c.seat_id = any(e.seat_ids) and c.order_id = e.id
+    order by c.shard, c.show_id, c.seat_index
+    for update of c
+), freed as (
+    delete from bms.seat_claims c using claims
+    where c.shard = claims.shard and c.show_id = claims.show_id and c.seat_id = claims.seat_id
+), records as (
+    select e.*, null::text as ticket_code, null::text as ticket_secret,
+        exists (select from bms.payments p where p.shard = e.shard and p.order_id = e.id and p.state = 'REFUND_DUE') as refund_due
+    from expired e
+), noted as (
+    insert into bms.order_changes (shard, order_id, sequence, kind, at, state, state_at, refund_due)
+    select shard, id, events, 'order.expired', {now}, state, state_at, refund_due from records
+), told as (
+    insert into bms.outbox (shard, order_id, sequence, at, available_at) select shard, id, events, {now}, {now} from records
+)
+select * from records order by expires_at, id

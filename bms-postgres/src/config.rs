@@ -1,0 +1,223 @@
+//! Where Postgres is, and how it is used.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+
+use crate::error::Error;
+
+/// How long a call may take by default.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// The deadlines that make sense.
+const DEADLINES: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(60);
+/// How many connections a process opens by default.
+const CONNECTIONS: u32 = 16;
+const SCHEMA: &str = "bms";
+/// The longest name that Postgres keeps whole, in bytes.
+const MAX_NAME: usize = 63;
+
+/// Where Postgres is, and how this library uses it.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) replica: Option<PgConnectOptions>,
+    pub(crate) schema: Schema,
+    pub(crate) deadline: Duration,
+    pub(crate) connections: u32,
+    pub(crate) transaction_pooling: bool,
+    pub(crate) strict: bool,
+}
+
+impl PostgresConfig {
+    /// Reads a URL: `postgres://user:password@host:port/database`, user and password percent-encoded, with libpq's
+    /// parameters such as `?sslmode=verify-full&sslrootcert=…`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for anything else; its text does not repeat the URL.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let options = parse(url, "the URL must be postgres://user:password@host:port/database")?;
+        Ok(Self {
+            options,
+            replica: None,
+            schema: Schema::parse(SCHEMA)?,
+            deadline: DEADLINE,
+            connections: CONNECTIONS,
+            transaction_pooling: false,
+            strict: false,
+        })
+    }
+
+    /// The schema that the tables are in: 1–63 of `a–z 0–9 _`, not beginning with a digit or `pg_`; `bms` by default.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another name.
+    pub fn schema(mut self, name: &str) -> Result<Self, Error> {
+        self.schema = Schema::parse(name)?;
+        Ok(self)
+    }
+
+    /// How long a call may take, 50 ms to 60 s; 3 s by default. It covers everything: waiting for a connection, for a lock,
+    /// and being repeated after a deadlock. The server is told to give up a statement then, too.
+    ///
+    /// # Errors
+    /// [`Error::Config`] outside of that range.
+    pub fn deadline(mut self, deadline: Duration) -> Result<Self, Error> {
+        if !DEADLINES.contains(&deadline) {
+            return Err(Error::Config { reason: "the deadline of a call must be 50 ms to 60 s" });
+        }
+        self.deadline = deadline;
+        Ok(self)
+    }
+
+    /// The most connections that this process opens to each server, 1 to 1,000; 16 by default.
+    ///
+    /// # Errors
+    /// [`Error::Config`] outside of that range.
+    pub fn connections(mut self, connections: u32) -> Result<Self, Error> {
+        if !(1..=1_000).contains(&connections) {
+            return Err(Error::Config { reason: "a process opens 1 to 1000 connections" });
+        }
+        self.connections = connections;
+        Ok(self)
+    }
+
+    /// Whether a pooler hands each transaction another connection of the server, as PgBouncer does in transaction mode.
+    /// Then statements are not prepared ahead, and no settings are made for the session: give the role its own
+    /// `statement_timeout` and `lock_timeout`.
+    #[must_use]
+    pub fn transaction_pooling(mut self, pooling: bool) -> Self {
+        self.transaction_pooling = pooling;
+        self
+    }
+
+    /// A replica to read the catalogue from. It lags behind: what was just changed may be shown as it was.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the URL makes no sense.
+    pub fn catalogue_replica(mut self, url: &str) -> Result<Self, Error> {
+        self.replica = Some(parse(url, "the replica's URL must be postgres://user:password@host:port/database")?);
+        Ok(self)
+    }
+
+    /// The CA certificates, as a PEM file, that the server's certificate is checked against. Implies `sslmode=verify-full`.
+    #[must_use]
+    pub fn ca_certificate(mut self, file: impl Into<PathBuf>) -> Self {
+        let file = file.into();
+        let trusting = |options: PgConnectOptions| {
+            options.ssl_mode(sqlx::postgres::PgSslMode::VerifyFull).ssl_root_cert(&file)
+        };
+        self.options = trusting(self.options);
+        self.replica = self.replica.map(trusting);
+        self
+    }
+
+    /// Whether to refuse a server that may lose what it acknowledged, instead of only warning (promise P14).
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// Host, port and database, for people.
+    pub(crate) fn server(&self) -> Arc<str> {
+        name_of(&self.options)
+    }
+
+    /// What each connection asks the server for.
+    pub(crate) fn session(&self, options: PgConnectOptions) -> PgConnectOptions {
+        let options = options.application_name("bms");
+        if self.transaction_pooling {
+            return options.statement_cache_capacity(0);
+        }
+        let deadline = self.deadline.as_millis().to_string();
+        options.options([
+            ("statement_timeout", deadline.as_str()),
+            ("lock_timeout", deadline.as_str()),
+            ("idle_in_transaction_session_timeout", "10000"),
+            ("default_transaction_isolation", "read\\ committed"),
+        ])
+    }
+}
+
+pub(crate) fn name_of(options: &PgConnectOptions) -> Arc<str> {
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{}/{database}", socket.display()).into(),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()).into(),
+    }
+}
+
+fn parse(url: &str, reason: &'static str) -> Result<PgConnectOptions, Error> {
+    let url = url.trim();
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::Config { reason });
+    }
+    PgConnectOptions::from_str(url).map_err(|_| Error::Config { reason })
+}
+
+impl fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig").field("server", &self.server()).field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+/// The name of a schema, which stands in statements as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Schema(Arc<str>);
+
+impl Schema {
+    pub(crate) fn parse(name: &str) -> Result<Self, Error> {
+        let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !(1..=MAX_NAME).contains(&name.len()) || !plain || name.starts_with(|c: char| c.is_ascii_digit()) || name.starts_with("pg_") {
+            return Err(Error::Config {
+                reason: "a schema's name is 1 to 63 of a-z, 0-9 and _, and begins with neither a digit nor pg_",
+            });
+        }
+        Ok(Self(name.into()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A statement as it is written here, for tables in this schema.
+    pub(crate) fn expand(&self, statement: &str) -> Arc<str> {
+        let own = format!("\"{}\".", self.0);
+        statement.replace("bms.", &own).replace("{now}", NOW).into()
+    }
+}
+
+/// The instant by which a statement decides: the caller's, where a clock was given, else the server's. Whole milliseconds, so
+/// that what is read is what was written.
+const NOW: &str = "coalesce($1::timestamptz, date_trunc('milliseconds', statement_timestamp()))";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_never_shown() {
+        let config = PostgresConfig::new("postgres://ann:s%40cret@db.example:6432/shop").unwrap();
+        assert_eq!(&*config.server(), "db.example:6432/shop");
+        assert!(!format!("{config:?}").contains("cret"));
+        for wrong in ["", "redis://localhost", "localhost:5432", "postgres://[", "postgres://u:p@h:99999/d"] {
+            let error = PostgresConfig::new(wrong).unwrap_err();
+            assert!(matches!(error, Error::Config { .. }), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn schema_names_are_plain() {
+        for good in ["bms", "_", "shop_2"] {
+            assert!(Schema::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Bms", "2nd", "pg_bms", "a b", "a\"b", "a.b", "ü", &"x".repeat(64)] {
+            assert!(Schema::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

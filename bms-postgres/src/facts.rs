@@ -1,0 +1,75 @@
+//! What is looked at before a server is used (promise P14).
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgPool;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use crate::config::Schema;
+use crate::connection::Warning;
+use crate::error::Error;
+use crate::migrate;
+
+/// The oldest version that will do: 15.0.
+const OLDEST: i32 = 150_000;
+
+/// The constraints and indexes without which a promise could be broken.
+const GUARDS: [&str; 10] = [
+    "seat_claims_pkey",
+    "seat_claims_order",
+    "orders_pkey",
+    "orders_plan",
+    "orders_one_open_a_hold",
+    "orders_all_seats_sold",
+    "payments_once",
+    "payments_one_an_order",
+    "payment_notices_pkey",
+    "tickets_pkey",
+];
+
+/// Refuses a server that cannot be used, and says what is unsafe about one that can.
+pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> Result<Vec<Warning>, Error> {
+    let refused = |error| Error::of(server, error);
+    let facts = sqlx::query(
+        "select current_setting('server_version_num')::integer, current_setting('server_version'), \
+         pg_is_in_recovery() or current_setting('transaction_read_only') = 'on', current_setting('synchronous_commit'), \
+         current_setting('fsync'), current_setting('full_page_writes')",
+    );
+    let facts = facts.persistent(false).fetch_one(pool).await.map_err(refused)?;
+    if facts.try_get::<i32, _>(0).map_err(refused)? < OLDEST {
+        return Err(Error::TooOld { server: server.clone(), version: facts.try_get(1).map_err(refused)? });
+    }
+    if facts.try_get(2).map_err(refused)? {
+        return Err(Error::ReadOnly { server: server.clone() });
+    }
+    migrate::check(pool, server, schema).await?;
+    check_guards(pool, server, schema).await?;
+    let off = |column: usize| facts.try_get::<&str, _>(column).map(|value| value == "off").map_err(refused);
+    let mut warnings = Vec::new();
+    if off(3)? {
+        warnings.push(Warning::SynchronousCommitOff);
+    }
+    if off(4)? {
+        warnings.push(Warning::FsyncOff);
+    }
+    if off(5)? {
+        warnings.push(Warning::FullPageWritesOff);
+    }
+    Ok(warnings)
+}
+
+async fn check_guards(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> Result<(), Error> {
+    let there = sqlx::query_scalar(AssertSqlSafe(
+        "select conname::text from pg_constraint where connamespace = $1::text::regnamespace and convalidated \
+         union select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid \
+         where c.relnamespace = $1::text::regnamespace and i.indisvalid and i.indisunique",
+    ));
+    let there: Vec<String> =
+        there.bind(schema.as_str()).persistent(false).fetch_all(pool).await.map_err(|error| Error::of(server, error))?;
+    let missing: Vec<String> =
+        GUARDS.iter().filter(|guard| !there.iter().any(|found| found == *guard)).map(|guard| (*guard).to_owned()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Damaged { server: server.clone(), schema: schema.as_str().to_owned(), missing })
+}

@@ -1,0 +1,186 @@
+//! Sends statements, one round trip each.
+//!
+//! Each is a transaction of its own, so that a caller who goes away leaves nothing half done. The connection of an answer
+//! that nobody waited for is closed and never used again.
+
+use std::time::Duration;
+
+use bms_domain::store::{BoxError, StoreError};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, PgRow};
+use tokio::time::{Instant, timeout_at};
+
+use crate::connection::Postgres;
+use crate::error::{STORE, broken};
+use crate::statements::Query;
+
+/// How often a statement is repeated that the server gave up for another's sake.
+const REPEATS: u32 = 8;
+
+/// What a statement does when its answer is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// Nothing: it may be asked again.
+    Reads,
+    /// It may have been done.
+    Writes,
+}
+
+/// Why a statement did nothing.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// It would have broken this constraint.
+    Violates(String),
+    /// The server could not do it.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Failed {
+    /// A broken constraint that no caller of this statement expects.
+    pub(crate) fn unexpected(self) -> StoreError {
+        match self {
+            Self::Violates(constraint) => broken(format!("a statement broke {constraint}")),
+            Self::Store(error) => error,
+        }
+    }
+}
+
+/// What an error of the server means.
+enum Verdict {
+    /// Given up for another's sake; nothing was done.
+    Repeat,
+    /// It would have broken a constraint; nothing was done.
+    Violates(String),
+    /// Refused for now; nothing was done.
+    Unavailable,
+    /// Refused for good; nothing was done.
+    Broken(String),
+    /// The connection is gone: nobody knows.
+    Lost,
+}
+
+impl Verdict {
+    fn of(error: &sqlx::Error) -> Self {
+        let sqlx::Error::Database(said) = error else {
+            return match error {
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Self::Lost,
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::Unavailable,
+                other => Self::Broken(format!("an answer could not be read: {other}")),
+            };
+        };
+        let code = said.code().unwrap_or_default();
+        match code.as_ref() {
+            "40001" | "40P01" => Self::Repeat,
+            // Shut down, crashed, terminated: it may have happened just after the commit.
+            "57P01" | "57P02" | "57P05" => Self::Lost,
+            "57014" | "57P03" | "55P03" | "25006" | "25P03" => Self::Unavailable,
+            "42P01" | "3F000" | "42883" | "42703" => {
+                Self::Broken(format!("tables are missing or another version's (SQLSTATE {code}): run the migrations"))
+            }
+            "42501" => Self::Broken("the role lacks a right on the tables (SQLSTATE 42501)".to_owned()),
+            "26000" | "42P05" | "08P01" => Self::Broken(format!(
+                "the server forgot a prepared statement (SQLSTATE {code}): a pooler in transaction mode needs the option for it"
+            )),
+            _ if code.starts_with("23") => Self::Violates(said.constraint().unwrap_or("a constraint").to_owned()),
+            _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("58") => Self::Unavailable,
+            _ => Self::Broken(format!("refused with SQLSTATE {code}")),
+        }
+    }
+}
+
+/// A connection that is closed unless its statement came to an end.
+struct Busy {
+    connection: PoolConnection<sqlx::Postgres>,
+    idle: bool,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if !self.idle {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+impl Postgres {
+    /// Asks for rows. Asked again, once, when the connection was lost.
+    pub(crate) async fn read<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, StoreError> {
+        self.run(self.pool(), Effect::Reads, statement).await.map_err(Failed::unexpected)
+    }
+
+    /// Asks the replica for rows, where there is one.
+    pub(crate) async fn read_replica<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, StoreError> {
+        self.run(self.replica(), Effect::Reads, statement).await.map_err(Failed::unexpected)
+    }
+
+    /// Changes something, in one step. Never sent again when it may have been done.
+    pub(crate) async fn write<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, Failed> {
+        self.run(self.pool(), Effect::Writes, statement).await
+    }
+
+    async fn run<'q>(&self, pool: &PgPool, effect: Effect, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, Failed> {
+        let until = Instant::now() + self.deadline();
+        let mut repeats = 0;
+        loop {
+            let connection = match timeout_at(until, pool.acquire()).await {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(error)) => return Err(unavailable(error).into()),
+                Err(_) => return Err(StoreError::unavailable(STORE).into()),
+            };
+            let mut busy = Busy { connection, idle: false };
+            let statement = statement().persistent(self.prepares());
+            let answer = timeout_at(until, statement.fetch_all(&mut *busy.connection)).await;
+            let error = match answer {
+                Ok(Ok(rows)) => {
+                    busy.idle = true;
+                    return Ok(rows);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => return Err(effect.lost(None).into()),
+            };
+            let verdict = Verdict::of(&error);
+            busy.idle = matches!(error, sqlx::Error::Database(_)) && !matches!(verdict, Verdict::Lost);
+            drop(busy);
+            repeats += 1;
+            match verdict {
+                Verdict::Repeat if repeats <= REPEATS => {}
+                Verdict::Lost if effect == Effect::Reads && repeats == 1 => {}
+                Verdict::Repeat | Verdict::Unavailable => return Err(unavailable(error).into()),
+                Verdict::Violates(constraint) => return Err(Failed::Violates(constraint)),
+                Verdict::Broken(detail) => return Err(broken(detail).into()),
+                Verdict::Lost => return Err(effect.lost(Some(error)).into()),
+            }
+        }
+    }
+}
+
+impl Effect {
+    fn lost(self, source: Option<sqlx::Error>) -> StoreError {
+        let source = source.map(|error| Box::new(error) as BoxError);
+        match self {
+            Self::Reads => StoreError::Unavailable { store: STORE, source },
+            Self::Writes => StoreError::OutcomeUnknown { store: STORE, source },
+        }
+    }
+}
+
+fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable { store: STORE, source: Some(Box::new(error)) }
+}
+
+/// A span as Postgres is told of it: whole milliseconds, a hundred years at most.
+pub(crate) fn millis(span: Duration) -> i64 {
+    const CENTURY: i64 = 100 * 366 * 24 * 3_600 * 1_000;
+    i64::try_from(span.as_millis()).unwrap_or(CENTURY).min(CENTURY)
+}
+
+/// A number of rows, as Postgres is told of it.
+pub(crate) fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
