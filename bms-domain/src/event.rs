@@ -40,19 +40,6 @@ impl OrderEventKind {
             OrderState::Cancelled { .. } => Self::Cancelled,
         }
     }
-
-    /// The kind's name as sent: `order.created`, `order.confirmed`, …
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Created => "order.created",
-            Self::Confirmed => "order.confirmed",
-            Self::Failed => "order.failed",
-            Self::Expired => "order.expired",
-            Self::Cancelled => "order.cancelled",
-            Self::RefundDue => "order.refund_due",
-        }
-    }
 }
 
 /// Identifies an event: an order, and the event's number in it, from 1. A consumer that has seen the key has seen the event.

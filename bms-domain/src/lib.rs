@@ -10,6 +10,7 @@ pub mod layout;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod money;
+mod names;
 pub mod order;
 pub mod payment;
 pub mod seat;

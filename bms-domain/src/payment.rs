@@ -115,20 +115,6 @@ pub enum RefundReason {
     UnknownOrder,
 }
 
-impl RefundReason {
-    /// The reason's name as persisted and as sent.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AlreadyPaid => "ALREADY_PAID",
-            Self::SeatsGone => "SEATS_GONE",
-            Self::WrongAmount => "WRONG_AMOUNT",
-            Self::OrderCancelled => "ORDER_CANCELLED",
-            Self::UnknownOrder => "UNKNOWN_ORDER",
-        }
-    }
-}
-
 /// What is known of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PaymentState {
@@ -258,6 +244,18 @@ impl PaymentKey {
         Self(format!("{order}/{reference}").into())
     }
 
+    /// Takes a key that was stored before.
+    ///
+    /// # Errors
+    /// [`ParseIdError`] when it is empty or longer than 300 bytes.
+    pub fn parse(text: &str) -> Result<Self, ParseIdError> {
+        if (1..=300).contains(&text.len()) {
+            Ok(Self(Arc::from(text)))
+        } else {
+            Err(ParseIdError::new("payment key", "1 to 300 bytes"))
+        }
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -279,4 +277,21 @@ pub enum GatewayError {
     /// The provider does not know the payment, or it was made for something else.
     #[error("the payment is unknown, or was made for another order")]
     NotThisOrders,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Shard;
+
+    #[test]
+    fn a_payments_key_is_read_back() {
+        let reference = PaymentReference::parse(&"x".repeat(255)).unwrap();
+        let order = OrderId::new(Shard::all().next().unwrap(), uuid::Uuid::nil());
+        for key in [PaymentKey::of(&reference), PaymentKey::within(order, &reference)] {
+            assert_eq!(PaymentKey::parse(key.as_str()), Ok(key));
+        }
+        assert!(PaymentKey::parse("").is_err());
+        assert!(PaymentKey::parse(&"x".repeat(301)).is_err());
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::id::SeatId;
+use crate::id::{ParseIdError, SeatId};
 
 /// A seat's place in its layout: dense, from 0.
 pub type SeatIndex = u32;
@@ -79,6 +79,32 @@ impl fmt::Debug for SeatSet {
 pub struct SeatList(Vec<(SeatIndex, SeatId)>);
 
 impl SeatList {
+    /// Takes seats that were stored before: the indices, and the name of each.
+    ///
+    /// # Errors
+    /// [`ParseIdError`] when the indices do not ascend, there are not as many names, a name is none, or two are the same.
+    pub fn from_stored<Name: AsRef<str>>(
+        indices: impl IntoIterator<Item = SeatIndex>,
+        names: impl IntoIterator<Item = Name>,
+    ) -> Result<Self, ParseIdError> {
+        let refused = ParseIdError::new("list of seats", "ascending indices with a name each, no name twice");
+        let (mut indices, mut names) = (indices.into_iter(), names.into_iter());
+        let mut seats: Vec<(SeatIndex, SeatId)> = Vec::new();
+        loop {
+            match (indices.next(), names.next()) {
+                (None, None) => return Ok(Self(seats)),
+                (Some(index), Some(name)) => {
+                    let name = SeatId::parse(name.as_ref())?;
+                    if seats.last().is_some_and(|(last, _)| *last >= index) || seats.iter().any(|(_, other)| *other == name) {
+                        return Err(refused);
+                    }
+                    seats.push((index, name));
+                }
+                (Some(_), None) | (None, Some(_)) => return Err(refused),
+            }
+        }
+    }
+
     /// The seats, ascending by index.
     #[must_use]
     pub fn as_slice(&self) -> &[(SeatIndex, SeatId)] {
@@ -248,6 +274,25 @@ mod tests {
 
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_list_is_rebuilt_from_what_was_stored_and_from_nothing_else() {
+        let list: SeatList =
+            [(7, "B1"), (2, "A2")].map(|(index, name)| (index, SeatId::parse(name).unwrap())).into_iter().collect();
+        let names: Vec<String> = list.ids().map(|id| id.to_string()).collect();
+        assert_eq!(SeatList::from_stored(list.indices().iter(), &names), Ok(list));
+        assert_eq!(SeatList::from_stored([], Vec::<String>::new()), Ok(SeatList(Vec::new())));
+        for (indices, names) in [
+            (vec![7, 2], vec!["B1", "A2"]),
+            (vec![2, 2], vec!["A2", "B1"]),
+            (vec![2, 7], vec!["A2", "A2"]),
+            (vec![2, 7], vec!["A2"]),
+            (vec![2], vec!["A2", "B1"]),
+            (vec![2], vec!["A 2"]),
+        ] {
+            assert!(SeatList::from_stored(indices.clone(), &names).is_err(), "{indices:?} {names:?}");
+        }
+    }
 
     proptest! {
         #[test]
