@@ -107,9 +107,7 @@ impl PostgresConfig {
     #[must_use]
     pub fn ca_certificate(mut self, file: impl Into<PathBuf>) -> Self {
         let file = file.into();
-        let trusting = |options: PgConnectOptions| {
-            options.ssl_mode(sqlx::postgres::PgSslMode::VerifyFull).ssl_root_cert(&file)
-        };
+        let trusting = |options: PgConnectOptions| options.ssl_mode(sqlx::postgres::PgSslMode::VerifyFull).ssl_root_cert(&file);
         self.options = trusting(self.options);
         self.replica = self.replica.map(trusting);
         self
@@ -172,7 +170,11 @@ pub(crate) struct Schema(Arc<str>);
 impl Schema {
     pub(crate) fn parse(name: &str) -> Result<Self, Error> {
         let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if !(1..=MAX_NAME).contains(&name.len()) || !plain || name.starts_with(|c: char| c.is_ascii_digit()) || name.starts_with("pg_") {
+        if !(1..=MAX_NAME).contains(&name.len())
+            || !plain
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || name.starts_with("pg_")
+        {
             return Err(Error::Config {
                 reason: "a schema's name is 1 to 63 of a-z, 0-9 and _, and begins with neither a digit nor pg_",
             });

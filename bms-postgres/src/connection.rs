@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bms_domain::store::StoreError;
 use bms_domain::time::Clock;
 use chrono::{DateTime, Utc};
 use sqlx::Connection as _;
@@ -11,7 +12,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::timeout;
 
 use crate::config::{PostgresConfig, Schema, name_of};
-use crate::error::Error;
+use crate::error::{Error, STORE};
 use crate::facts;
 use crate::migrate::{self, Migrated};
 
@@ -113,6 +114,15 @@ impl Postgres {
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.shared.pool
+    }
+
+    /// Whether the server answers, and takes writes.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        let row = self.read(|| sqlx::query("select pg_is_in_recovery() as standby")).await?;
+        match row.first().map(|row| crate::codec::get(row, "standby")) {
+            Some(Ok(false)) => Ok(()),
+            _ => Err(StoreError::unavailable(STORE)),
+        }
     }
 
     /// Where the catalogue is read: the replica, where there is one.

@@ -20,7 +20,9 @@ pub enum Error {
         reason: &'static str,
     },
     /// No connection could be made.
-    #[error("{server} cannot be reached; check host and port, and that the server runs and the network lets this program through")]
+    #[error(
+        "{server} cannot be reached; check host and port, and that the server runs and the network lets this program through"
+    )]
     Unreachable {
         /// Host, port and database.
         server: Arc<str>,
@@ -44,7 +46,9 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// The user or the password is wrong or missing.
-    #[error("{server} does not accept the user and password; put them into the URL, percent-encoded: postgres://user:password@host:port/database")]
+    #[error(
+        "{server} does not accept the user and password; put them into the URL, percent-encoded: postgres://user:password@host:port/database"
+    )]
     Unauthenticated {
         /// Host, port and database.
         server: Arc<str>,
@@ -101,7 +105,9 @@ pub enum Error {
         known: i64,
     },
     /// A migration was applied with another text than this library has.
-    #[error("{server}: migration {version} of schema {schema} was applied with another text; it is another version's, or was changed by hand")]
+    #[error(
+        "{server}: migration {version} of schema {schema} was applied with another text; it is another version's, or was changed by hand"
+    )]
     Altered {
         /// Host, port and database.
         server: Arc<str>,

@@ -11,7 +11,7 @@ macro_rules! statements {
         impl $name {
             pub(crate) fn new(schema: &crate::config::Schema) -> Self {
                 Self {
-                    $($statement: schema.expand(include_str!(concat!("../queries/", $folder, "/", stringify!($statement), ".sql"))),)+
+                    $($statement: schema.expand(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/queries/", $folder, "/", stringify!($statement), ".sql"))),)+
                 }
             }
         }

@@ -1,0 +1,106 @@
+//! Ends orders: given up, cancelled, expired.
+
+use bms_domain::event::OrderEventKind;
+use bms_domain::id::{Caller, OrderId};
+use bms_domain::money::Money;
+use bms_domain::order::{self, Order, OrderCommand};
+use bms_domain::payment::{PaymentKey, PaymentReference, PaymentReport, PaymentState, PaymentStatus};
+use bms_domain::store::{OrderChange, StoreError};
+use uuid::Uuid;
+
+use super::settle::Change;
+use super::{ATTEMPTS, PostgresOrders, row};
+use crate::codec::{get, instant, money, number, parsed};
+use crate::error::{STORE, broken};
+use crate::run::{Failed, count};
+use crate::statements::query;
+
+impl PostgresOrders {
+    /// Does what the table says of a command to an order.
+    pub(super) async fn command(
+        &self,
+        id: OrderId,
+        by: Option<&Caller>,
+        command: &OrderCommand,
+    ) -> Result<OrderChange, StoreError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(change) = self.try_command(id, by, command.clone()).await? {
+                return Ok(change);
+            }
+        }
+        Err(StoreError::unavailable(STORE))
+    }
+
+    /// `None` when something changed meanwhile, and nothing was written.
+    async fn try_command(
+        &self,
+        id: OrderId,
+        by: Option<&Caller>,
+        command: OrderCommand,
+    ) -> Result<Option<OrderChange>, StoreError> {
+        let rows = self.rows_of(id).await?;
+        let Some(row) = rows.first() else { return Ok(Some(OrderChange::NotFound)) };
+        let (order, version, now) = (row::order(row)?, get(row, "version")?, instant(row, "now")?);
+        if by.is_some_and(|by| !by.may_touch(&order.owner)) {
+            return Ok(Some(OrderChange::NotFound));
+        }
+        let step = match order::apply(&order.state, order.expires_at, command, now) {
+            Ok(step) => step,
+            Err(refusal) => return Ok(Some(OrderChange::Refused(order.at(now), refusal))),
+        };
+        if step.state == order.state {
+            return Ok(Some(OrderChange::Done { order, changed: false }));
+        }
+        let owed = match step.refund {
+            Some(reason) => Some((PaymentState::RefundDue(reason), self.counted(&order).await?)),
+            None => None,
+        };
+        let mut events = vec![(OrderEventKind::of(&step.state), order.refund_due)];
+        if owed.is_some() {
+            events.push((OrderEventKind::RefundDue, true));
+        }
+        let payment = owed.as_ref().map(|(state, report)| (*state, report));
+        let change = Change { id, version, state: &step.state, events, payment, now };
+        match self.change(&change, None).await {
+            Ok(true) => {
+                let refund_due = order.refund_due || owed.is_some();
+                Ok(Some(OrderChange::Done { order: Order { state: step.state, refund_due, ..order }, changed: true }))
+            }
+            Ok(false) => Ok(None),
+            Err(error) => Err(error.unexpected()),
+        }
+    }
+
+    /// The payment that was counted for an order.
+    async fn counted(&self, order: &Order) -> Result<PaymentReport, StoreError> {
+        let rows = self.postgres.read(|| query(&self.sql.paid_by).bind(number(order.id.shard())).bind(order.id.uuid())).await?;
+        let row = rows.first().ok_or_else(|| broken(format!("order {}: no payment was counted for it", order.id)))?;
+        let amount: Money = money(row)?;
+        Ok(PaymentReport {
+            order: order.id,
+            reference: parsed(row, "reference", PaymentReference::parse)?,
+            key: parsed(row, "key", PaymentKey::parse)?,
+            notice: None,
+            status: PaymentStatus::Succeeded,
+            amount,
+        })
+    }
+
+    /// Persists that orders have expired, unless somebody else changes them now. Gives back those that did.
+    pub(super) async fn persist_expiry(&self, shards: &[i16], orders: &[Uuid]) -> Result<Vec<Order>, StoreError> {
+        let expire = || query(&self.sql.expire).bind(self.postgres.now()).bind(shards.to_vec()).bind(orders.to_vec());
+        let rows = self.postgres.write(expire).await.map_err(Failed::unexpected)?;
+        rows.iter().map(row::order).collect()
+    }
+
+    pub(super) async fn expire_up_to(&self, limit: usize) -> Result<Vec<Order>, StoreError> {
+        let overdue = || query(&self.sql.overdue).bind(self.postgres.now()).bind(count(limit));
+        let rows = self.postgres.read(overdue).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shards: Vec<i16> = rows.iter().map(|row| get(row, "shard")).collect::<Result<_, _>>()?;
+        let orders: Vec<Uuid> = rows.iter().map(|row| get(row, "id")).collect::<Result<_, _>>()?;
+        self.persist_expiry(&shards, &orders).await
+    }
+}
