@@ -136,7 +136,7 @@ impl PostgresConfig {
             ("statement_timeout", deadline.as_str()),
             ("lock_timeout", deadline.as_str()),
             ("idle_in_transaction_session_timeout", "10000"),
-            ("default_transaction_isolation", "read\\ committed"),
+            ("default_transaction_isolation", "read committed"),
         ])
     }
 }

@@ -204,8 +204,8 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn claims(&self, show: &ShowId) -> Result<(Vec<SoldSeats>, Vec<PendingClaim>), StoreError>;
 
-    /// Up to `limit` shows of which an order was confirmed or cancelled within the last `span`, latest first: those that a
-    /// hold store may have missed something of.
+    /// Up to `limit` shows of which an order was confirmed or cancelled within the last `span`, to within a second, latest
+    /// first: those that a hold store may have missed something of.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.
