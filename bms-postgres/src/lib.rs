@@ -2,3 +2,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use sqlx;
+
+#[cfg(feature = "testing")]
+pub mod testing;
