@@ -21,7 +21,8 @@
 //! - [`model`] is what a store is compared with, and [`sequences`] compares it in random sequences;
 //! - [`ManualClock`], [`ManualTimer`] and [`SeededIds`] make time and ids arguments of a test;
 //! - [`Faulty`] fails, loses and delays the calls of a port on command;
-//! - [`sample`] makes shows, users and catalogues to test with.
+//! - [`sample`] makes shows, users and catalogues to test with;
+//! - `servers` (a feature of that name) starts, kills and pauses the server behind a store.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -38,6 +39,8 @@ pub(crate) mod ids;
 pub mod model;
 pub mod sample;
 pub mod sequences;
+#[cfg(feature = "servers")]
+pub mod servers;
 
 pub use backend::{Backend, Fresh, OnRuntime, Runtime, Threads, on};
 pub use clock::{ManualClock, ManualTimer};

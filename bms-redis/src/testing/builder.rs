@@ -2,12 +2,11 @@
 
 use std::{fs, path::Path};
 
+use bms_domain::testing::servers::{Certificate, Directory, Failure, Port, find_program, while_doing};
+
 use super::{
-    certificate,
     clock::MovableClock,
-    failure::{Failure, while_doing},
-    port::Port,
-    process::find_program,
+    cluster::BUS_DISTANCE,
     server::{Parts, Server},
 };
 
@@ -126,9 +125,13 @@ impl ServerBuilder {
     fn parts(&self) -> Result<Parts, Failure> {
         let install = "apt-get install -y redis-server";
         let program = find_program("redis-server").ok_or(Failure::Missing { program: "redis-server", install })?;
-        let directory = tempfile::Builder::new().prefix("bms-redis-").tempdir().map_err(while_doing("making a directory"))?;
-        let port = self.port.map_or_else(Port::free, |number| Ok(Port::fixed(number)))?;
-        let authority = if self.tls { Some(certificate::write_into(directory.path())?) } else { None };
+        let directory = Directory::new("bms-redis-", None)?;
+        let free = || Port::free_with_second(BUS_DISTANCE);
+        let port = self.port.map_or_else(free, |number| Ok(Port::fixed(number)))?;
+        let certificate = if self.tls { Some(Certificate::new()?) } else { None };
+        if let Some(certificate) = &certificate {
+            certificate.write_into(directory.path())?;
+        }
         let clock = if self.movable_clock { Some(MovableClock::in_folder(directory.path())?) } else { None };
         let parts = Parts {
             program,
@@ -137,7 +140,7 @@ impl ServerBuilder {
             port,
             has_harness_user: !self.sentinel,
             password: self.password.clone(),
-            authority,
+            authority: certificate.map(|certificate| certificate.authority),
             clock,
             directory,
         };

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::failure::{Failure, while_doing};
+use bms_domain::testing::servers::{Failure, while_doing};
 
 /// The file that libfaketime reads the offset from, and the library itself.
 #[derive(Debug)]

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use bms_domain::testing::servers::{Failure, until};
+
 use super::{
     builder::ServerBuilder,
     cluster_view::{Node, parse},
-    failure::Failure,
-    port::BUS_DISTANCE,
     proxy::Proxy,
     replicated::is_linked,
     server::Server,
-    wait,
 };
+
+/// How far the port of the cluster bus lies above a server's own.
+pub(super) const BUS_DISTANCE: u16 = 10_000;
 
 /// How many slots a cluster has.
 const SLOTS: u16 = 16_384;
@@ -155,7 +157,7 @@ impl Cluster {
     ///
     /// [`Failure::Late`] after a minute.
     pub fn wait_for_owner_after(&self, slot: u16, former: &Server) -> Result<&Server, Failure> {
-        wait::until("another owner of the slot", STEP_LIMIT, || {
+        until("another owner of the slot", STEP_LIMIT, || {
             self.agreed()?;
             let owner = self.owner_of(slot).map_err(|failure| failure.to_string())?;
             if owner.port() == former.port() { Err(format!("{} still owns it", owner.address())) } else { Ok(owner) }
@@ -169,7 +171,7 @@ impl Cluster {
     ///
     /// [`Failure::Late`] after a minute.
     pub fn wait_until_whole(&self) -> Result<(), Failure> {
-        wait::until("a whole cluster", STEP_LIMIT, || {
+        until("a whole cluster", STEP_LIMIT, || {
             self.agreed()?;
             self.running().try_for_each(is_linked)
         })
@@ -218,7 +220,7 @@ impl Cluster {
             let (port, bus) = (node.port().to_string(), bus_of(node).to_string());
             hub.command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus])?;
         }
-        wait::until("nodes that know each other", STEP_LIMIT, || {
+        until("nodes that know each other", STEP_LIMIT, || {
             self.running().try_for_each(|node| {
                 let view = view_of(node).map_err(|failure| failure.to_string())?;
                 let known = view.iter().filter(|other| other.is_known && !other.fails).count();

@@ -25,29 +25,25 @@
 //! - [`Proxy`] drops and holds replies, cuts and refuses connections;
 //! - [`NotRedis`] answers, but not as Redis does.
 //!
+//! What is not about Redis stands in `bms_domain::testing::servers`, for stores that need another server.
+//!
 //! Every call blocks the thread until what it says has come about, or ends in [`Failure::Late`]: within async code, start servers
 //! before the runtime has other work to do, or in `spawn_blocking`.
 
 mod builder;
-mod certificate;
 mod clock;
 mod cluster;
 mod cluster_view;
-mod failure;
 mod frames;
-mod listener;
 mod not_redis;
-mod port;
-mod process;
 mod proxy;
 mod replicated;
 mod reshard;
 mod server;
-mod wait;
 
+pub use bms_domain::testing::servers::Failure;
 pub use builder::ServerBuilder;
 pub use cluster::Cluster;
-pub use failure::Failure;
 pub use not_redis::NotRedis;
 pub use proxy::Proxy;
 pub use replicated::Replicated;

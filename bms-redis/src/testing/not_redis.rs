@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpStream},
 };
 
-use super::{failure::Failure, listener::Listener};
+use bms_domain::testing::servers::{Failure, Listener};
 
 /// A loopback server that answers whatever it is told with HTTP 400 and hangs up.
 #[derive(Debug)]

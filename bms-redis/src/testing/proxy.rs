@@ -11,10 +11,10 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use bms_domain::testing::servers::{Failure, Listener};
+
 use super::{
-    failure::Failure,
     frames::{command_name, first_message},
-    listener::Listener,
     server::Server,
 };
 

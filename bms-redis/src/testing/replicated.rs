@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use bms_domain::testing::servers::{Failure, until};
+
 use super::{
     builder::{HARNESS, ServerBuilder},
-    failure::Failure,
     server::Server,
-    wait,
 };
 
 /// What the Sentinels call the group.
@@ -53,7 +53,7 @@ impl Replicated {
         let follow = format!("replicaof 127.0.0.1 {}", primary.port());
         let replicas = [node.clone().config(&follow).start()?, node.config(&follow).start()?];
         // A Sentinel that finds the replicas connected at its first look does not take ten seconds for the second.
-        wait::until("two replicas of the primary", STEP_LIMIT, || {
+        until("two replicas of the primary", STEP_LIMIT, || {
             match replicas.iter().chain([&primary]).map(is_linked).find(Result::is_err) {
                 Some(waiting) => waiting,
                 None => Ok(()),
@@ -119,7 +119,7 @@ impl Replicated {
     ///
     /// [`Failure::Late`] after a minute.
     pub fn wait_for_primary_after(&self, former: &Server) -> Result<&Server, Failure> {
-        wait::until("another primary", STEP_LIMIT, || {
+        until("another primary", STEP_LIMIT, || {
             for sentinel in self.running_sentinels() {
                 let named = named_by(sentinel)?;
                 if named == former.port() {
@@ -143,7 +143,7 @@ impl Replicated {
     pub fn wait_until_whole(&self) -> Result<(), Failure> {
         let sentinels = self.running_sentinels().count();
         let running = self.nodes.iter().filter(|node| node.is_running()).count();
-        wait::until("a whole group", STEP_LIMIT, || {
+        until("a whole group", STEP_LIMIT, || {
             let primary = self.primary().map_err(|failure| failure.to_string())?.port();
             for node in self.nodes.iter().filter(|node| node.is_running()) {
                 let role = if node.port() == primary { "master" } else { "slave" };
@@ -195,7 +195,7 @@ impl Replicated {
             replica.command::<()>(&["CONFIG", "SET", "masterauth", "wrong"])?;
             replica.command::<()>(&["CLIENT", "KILL", "TYPE", "master"])?;
         }
-        wait::until("the end of replication", STEP_LIMIT, || {
+        until("the end of replication", STEP_LIMIT, || {
             replicas.iter().try_for_each(|replica| expect(replica, "master_link_status", "down"))
         })
     }

@@ -1,9 +1,10 @@
 //! Moving a slot from one node of a cluster to another, step by step.
 
+use bms_domain::testing::servers::Failure;
+
 use super::{
     builder::HARNESS,
     cluster::{Cluster, id_in, view_of},
-    failure::Failure,
     server::Server,
 };
 

@@ -1,25 +1,20 @@
 //! One private Redis process.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
+use bms_domain::testing::servers::{Directory, Failure, Log, Port, Process, percent_encoded, until};
 use parking_lot::Mutex;
 use redis::{
     Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo, RedisError, Value, from_redis_value,
 };
-use tempfile::TempDir;
 
 use super::{
     builder::{HARNESS, ServerBuilder},
     clock::MovableClock,
-    failure::{Failure, while_doing},
-    port::Port,
-    process::Process,
-    wait,
 };
 
 /// How long a server may take to answer after its start: a second is usual, the rest is for a machine that is busy elsewhere.
@@ -44,7 +39,7 @@ pub(super) struct Parts {
     pub(super) program: PathBuf,
     pub(super) arguments: &'static [&'static str],
     pub(super) environment: Vec<(String, String)>,
-    pub(super) directory: TempDir,
+    pub(super) directory: Directory,
     pub(super) port: Port,
     /// Whether the harness has a user of its own there; a sentinel has none.
     pub(super) has_harness_user: bool,
@@ -113,7 +108,7 @@ impl Server {
 
     /// What the server has written since its first start.
     pub fn log(&self) -> String {
-        self.parts.log_after(0)
+        self.parts.log().after(0)
     }
 
     /// The number of the process, if there is one.
@@ -200,7 +195,7 @@ impl Server {
     pub fn command<T: FromRedisValue>(&self, words: &[impl AsRef<[u8]>]) -> Result<T, Failure> {
         self.parts.command(words, COMMAND_LIMIT).map_err(|source| {
             let shown: Vec<_> = words.iter().take(2).map(|word| String::from_utf8_lossy(word.as_ref())).collect();
-            Failure::Command { command: shown.join(" "), address: self.address(), source }
+            Failure::Command { command: shown.join(" "), address: self.address(), source: Box::new(source) }
         })
     }
 
@@ -222,9 +217,10 @@ impl Server {
 
     /// Starts the process and waits until it answers.
     fn launch(&self, place: &mut Option<Process>) -> Result<(), Failure> {
-        let logged = self.parts.log_length();
+        let log = self.parts.log();
+        let logged = log.length();
         let process = place.insert(self.parts.spawn()?);
-        let answered = wait::until("an answer", START_LIMIT, || {
+        let answered = until("an answer", START_LIMIT, || {
             if let Some(status) = process.ended() {
                 return Ok(Err(format!("the server on port {} ended at its start: {status}", self.port())));
             }
@@ -239,7 +235,7 @@ impl Server {
             Err(late) => late.to_string(),
         };
         *place = None;
-        Err(Failure::Start { what, log: tail(&self.parts.log_after(logged)) })
+        Err(log.failure(what, logged))
     }
 }
 
@@ -250,17 +246,8 @@ impl Drop for Server {
 }
 
 impl Parts {
-    fn log_file(&self) -> PathBuf {
-        self.directory.path().join("log")
-    }
-
-    fn log_length(&self) -> usize {
-        fs::metadata(self.log_file()).map_or(0, |file| file.len() as usize)
-    }
-
-    fn log_after(&self, start: usize) -> String {
-        let log = fs::read(self.log_file()).unwrap_or_default();
-        String::from_utf8_lossy(log.get(start..).unwrap_or_default()).into_owned()
+    fn log(&self) -> Log {
+        Log::at(self.directory.path().join("log"))
     }
 
     /// Leaves nothing behind of a process that is gone.
@@ -277,15 +264,14 @@ impl Parts {
     }
 
     fn spawn(&self) -> Result<Process, Failure> {
-        let open = || File::options().create(true).append(true).open(self.log_file());
-        let log = open().and_then(|log| Ok((log.try_clone()?, log))).map_err(while_doing("opening the server's log"))?;
         // Left by a server that was killed, it would be in the way of none; but it must not look like an answer.
         let _ = fs::remove_file(self.socket());
+        let log = self.log();
         Process::spawn(&self.program, |command| {
             command.arg(self.directory.path().join("redis.conf")).args(self.arguments);
             command.current_dir(self.directory.path()).envs(self.environment.iter().cloned());
             command.envs(self.clock.iter().flat_map(MovableClock::environment));
-            command.stdin(Stdio::null()).stdout(log.0).stderr(log.1);
+            log.take_output_of(command)
         })
     }
 
@@ -307,18 +293,4 @@ impl Parts {
         }
         Ok(from_redis_value(command.query(&mut connection)?)?)
     }
-}
-
-/// The last lines of a log.
-fn tail(log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
-    lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
-}
-
-fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(encode).collect()
 }

@@ -149,7 +149,7 @@ fn memory_is_limited() {
     let server = Server::builder().max_memory(3_000_000).config("maxmemory-policy noeviction").start().unwrap();
     let refusal = (0..100).find_map(|key| server.command::<()>(&["SETRANGE", &key.to_string(), "100000", "x"]).err());
     let Some(Failure::Command { source, .. }) = refusal else { panic!("{refusal:?}") };
-    assert_eq!(source.code(), Some("OOM"));
+    assert_eq!(source.downcast_ref::<redis::RedisError>().unwrap().code(), Some("OOM"));
 }
 
 #[test]

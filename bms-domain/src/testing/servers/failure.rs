@@ -1,6 +1,6 @@
 //! What a fixture ends with when it cannot do what it was asked.
 
-use std::{fmt, io, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 /// Why a server could not be started, reached or moved.
 ///
@@ -45,12 +45,12 @@ pub enum Failure {
     /// A server refused a command, or did not answer it.
     #[error("{command} on {address}: {source}")]
     Command {
-        /// The command's first two words; the others may be secret.
+        /// As much of the command as is no secret.
         command: String,
         /// The server's address.
         address: String,
-        /// The client's error.
-        source: redis::RedisError,
+        /// The error of the client that was used.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The fixture is not in the state that the call needs.
     #[error("{0}")]
@@ -67,6 +67,6 @@ impl fmt::Debug for Failure {
 }
 
 /// Names what was tried, for an error of the operating system.
-pub(super) fn while_doing(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+pub fn while_doing(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
     move |source| Failure::System { doing: doing.into(), source }
 }

@@ -19,7 +19,7 @@ use super::{
 type Handler = Arc<dyn Fn(TcpStream) + Send + Sync>;
 
 /// Accepts connections until it is closed or dropped; each runs in a thread of its own.
-pub(super) struct Listener {
+pub struct Listener {
     port: Port,
     handler: Handler,
     running: Mutex<Option<Running>>,
@@ -31,18 +31,28 @@ struct Running {
 }
 
 impl Listener {
-    pub(super) fn open(handler: impl Fn(TcpStream) + Send + Sync + 'static) -> Result<Self, Failure> {
+    /// Opens a free port; `handler` gets each connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::System`] if no port is free.
+    pub fn open(handler: impl Fn(TcpStream) + Send + Sync + 'static) -> Result<Self, Failure> {
         let listener = Self { port: Port::free()?, handler: Arc::new(handler), running: Mutex::new(None) };
         listener.reopen()?;
         Ok(listener)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    /// The TCP port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
         self.port.number()
     }
 
     /// Listens again on the same port, after [`Listener::close`]; else does nothing.
-    pub(super) fn reopen(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::System`] if the port cannot be opened.
+    pub fn reopen(&self) -> Result<(), Failure> {
         let mut running = self.running.lock();
         if running.is_none() {
             let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port())).map_err(while_doing("opening a port"))?;
@@ -55,7 +65,7 @@ impl Listener {
     }
 
     /// Refuses connections from now on; those that there are stay.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         if let Some(running) = self.running.lock().take() {
             running.ends.store(true, Ordering::SeqCst);
             // Wakes the thread; should this be refused, it is awake already.

@@ -1,0 +1,40 @@
+//! Starts and stops private Postgres servers: for tests and benchmarks (feature `testing`).
+//!
+//! Every server listens on loopback, on a port that nobody else has, keeps its data in a directory of its own, and is gone
+//! with its handle, also when the test panics. Postgres 15 or later has to be installed, which on Debian and Ubuntu
+//! `apt-get install -y postgresql` does; the cluster that the package makes is never touched. When the tests run as root, the
+//! server runs as `postgres` or `nobody`.
+//!
+//! ```no_run
+//! use bms_postgres::testing::{Failure, Server};
+//!
+//! # fn main() -> Result<(), Failure> {
+//! let server = Server::builder().durable().start()?;
+//! let url = server.database("shop")?;
+//! // … give `url` to a store, then kill the server between two steps:
+//! server.kill()?;
+//! server.restart()?;
+//! assert_eq!(server.psql_in("shop", "SELECT 1 + 1")?, "2");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Server`] is one server: killed, paused, restarted, with databases for each test case, and with a [`Server::replica`];
+//! - [`Server::shared`] is one for all tests of a program, which take a [`Server::fresh_database`] each.
+//!
+//! What is not about Postgres stands in `bms_domain::testing::servers`, for stores that need another server.
+//!
+//! Every call blocks the thread until what it says has come about, or ends in [`Failure::Late`]: within async code, start servers
+//! before the runtime has other work to do, or in `spawn_blocking`.
+
+mod builder;
+mod family;
+mod programs;
+mod replica;
+mod server;
+mod sql;
+mod template;
+
+pub use bms_domain::testing::servers::Failure;
+pub use builder::ServerBuilder;
+pub use server::Server;
