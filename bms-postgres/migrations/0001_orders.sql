@@ -31,10 +31,10 @@ create table bms.orders (
     customer_name     text not null,
     customer_email    text not null,
     created_at        timestamptz not null,
-    expires_at        timestamptz not null check (expires_at >= created_at),
+    expires_at        timestamptz not null,
     state             text not null check (state in ('PAYMENT_PENDING', 'CONFIRMED', 'FAILED', 'EXPIRED', 'CANCELLED')),
     -- When it came into its state; null while it waits for payment.
-    state_at          timestamptz check ((state_at is null) = (state = 'PAYMENT_PENDING')),
+    state_at          timestamptz,
     fail_reason       text check (fail_reason in ('DECLINED', 'GIVEN_UP')),
     payment_reference text,
     -- How many of its seats are claimed for it for good: none, or all.
@@ -44,8 +44,12 @@ create table bms.orders (
     -- The number of its last event.
     events            integer not null default 1 check (events >= 1),
     primary key (shard, id),
+    -- An order is found by the shard that its id carries.
+    constraint orders_shard check (shard = (get_byte(uuid_send(id), 6) & 15) * 256 + get_byte(uuid_send(id), 7)),
     constraint orders_plan foreign key (shard, show_id, layout_id) references bms.show_plans (shard, show_id, layout_id),
+    constraint orders_expiry check (expires_at >= created_at),
     constraint orders_seats check (cardinality(seat_ids) > 0 and cardinality(seat_ids) = cardinality(seat_indices)),
+    constraint orders_state_at check ((state_at is null) = (state = 'PAYMENT_PENDING')),
     constraint orders_fail_reason check ((fail_reason is not null) = (state = 'FAILED')),
     constraint orders_payment check ((payment_reference is not null) = (state in ('CONFIRMED', 'CANCELLED'))),
     constraint orders_all_seats_sold check (seats_sold = case state when 'CONFIRMED' then cardinality(seat_ids) else 0 end)

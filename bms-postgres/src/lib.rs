@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod audit;
 mod codec;
 mod config;
 mod connection;
@@ -15,6 +16,7 @@ pub mod testing;
 
 pub use sqlx;
 
+pub use audit::{Audit, Finding, Total};
 pub use config::PostgresConfig;
 pub use connection::{Postgres, Warning};
 pub use error::Error;
