@@ -12,12 +12,10 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::timeout;
 
 use crate::config::{PostgresConfig, Schema, name_of};
+use crate::connections::Connections;
 use crate::error::{Error, STORE};
 use crate::facts;
 use crate::migrate::{self, Migrated};
-
-/// A connection that was idle for longer is asked whether it is still there before it is used.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// Something about a server that may lose what was acknowledged (promise P14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -42,8 +40,8 @@ pub struct Postgres {
 }
 
 struct Shared {
-    pool: PgPool,
-    replica: Option<PgPool>,
+    connections: Connections,
+    replica: Option<Connections>,
     schema: Schema,
     deadline: Duration,
     prepares: bool,
@@ -57,12 +55,12 @@ impl Postgres {
     /// [`Error`] when the server cannot be reached or used, or the schema is not migrated; with
     /// [`strict`](PostgresConfig::strict) also when something may lose what was acknowledged.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, Error> {
-        let pool = pool(config, &config.options).await?;
+        let connections = Connections::own(pool(config, &config.options).await?);
         let replica = match &config.replica {
-            Some(options) => Some(self::pool(config, options).await?),
+            Some(options) => Some(Connections::own(pool(config, options).await?)),
             None => None,
         };
-        Self::checked(pool, replica, config.server(), config).await
+        Self::checked(connections, replica, config.server(), config).await
     }
 
     /// Uses a pool of the host program, whose own settings hold: how long is waited for a connection, how many there are,
@@ -72,11 +70,17 @@ impl Postgres {
     /// As [`connect`](Self::connect).
     pub async fn with_pool(pool: PgPool, config: &PostgresConfig) -> Result<Self, Error> {
         let server = name_of(&pool.connect_options());
-        Self::checked(pool, None, server, config).await
+        Self::checked(Connections::of_host(pool), None, server, config).await
     }
 
-    async fn checked(pool: PgPool, replica: Option<PgPool>, server: Arc<str>, config: &PostgresConfig) -> Result<Self, Error> {
-        let checked = timeout(config.deadline.max(Duration::from_secs(5)), facts::check(&pool, &server, &config.schema)).await;
+    async fn checked(
+        connections: Connections,
+        replica: Option<Connections>,
+        server: Arc<str>,
+        config: &PostgresConfig,
+    ) -> Result<Self, Error> {
+        let check = facts::check(connections.pool(), &server, &config.schema);
+        let checked = timeout(config.deadline.max(Duration::from_secs(5)), check).await;
         let warnings = checked.map_err(|_| Error::NoAnswer { server: server.clone() })??;
         if config.strict && !warnings.is_empty() {
             return Err(Error::Unsafe { server, warnings });
@@ -85,7 +89,7 @@ impl Postgres {
             tracing::warn!(%server, "{warning}");
         }
         let (schema, deadline) = (config.schema.clone(), config.deadline);
-        let shared = Shared { pool, replica, schema, deadline, prepares: !config.transaction_pooling, warnings };
+        let shared = Shared { connections, replica, schema, deadline, prepares: !config.transaction_pooling, warnings };
         Ok(Self { shared: Arc::new(shared), clock: None })
     }
 
@@ -110,10 +114,23 @@ impl Postgres {
         &self.shared.warnings
     }
 
-    /// The pool of connections, to look at its size or to close it.
+    /// The pool that connections come from, to look at its size. Those of [`connect`](Self::connect) are kept by this handle while
+    /// there is work; the pool counts them as in use.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        &self.shared.pool
+        self.shared.connections.pool()
+    }
+
+    /// Closes every connection, and the host's pool if it was handed in. Whoever asks afterwards is told `Unavailable`.
+    pub async fn close(&self) {
+        self.shared.connections.close().await;
+        if let Some(replica) = &self.shared.replica {
+            replica.close().await;
+        }
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.shared.connections
     }
 
     /// Whether the server answers, and takes writes.
@@ -126,8 +143,8 @@ impl Postgres {
     }
 
     /// Where the catalogue is read: the replica, where there is one.
-    pub(crate) fn replica(&self) -> &PgPool {
-        self.shared.replica.as_ref().unwrap_or(&self.shared.pool)
+    pub(crate) fn replica(&self) -> &Connections {
+        self.shared.replica.as_ref().unwrap_or(&self.shared.connections)
     }
 
     pub(crate) fn schema(&self) -> &Schema {
@@ -155,16 +172,8 @@ async fn pool(config: &PostgresConfig, options: &sqlx::postgres::PgConnectOption
     let pool = PgPoolOptions::new()
         .max_connections(config.connections)
         .acquire_timeout(config.deadline)
-        // Only after a pause: asking every time is a round trip for each statement.
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for > FRESH {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        });
+        // Connections are asked before they are lent, after a pause.
+        .test_before_acquire(false);
     // The pool tries again and again until its time is over, and then says only that: so the first connection is made by hand.
     let first = timeout(config.deadline, sqlx::PgConnection::connect_with(&options)).await;
     let first = first.map_err(|_| Error::NoAnswer { server: server.clone() })?.map_err(|error| Error::of(&server, error))?;
@@ -175,7 +184,7 @@ async fn pool(config: &PostgresConfig, options: &sqlx::postgres::PgConnectOption
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shared = &self.shared;
-        let server = name_of(&shared.pool.connect_options());
+        let server = name_of(&shared.connections.pool().connect_options());
         f.debug_struct("Postgres").field("server", &server).field("schema", &shared.schema).finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod codec;
 mod config;
 mod connection;
+mod connections;
 mod error;
 mod facts;
 mod migrate;

@@ -62,6 +62,7 @@ pub(crate) async fn run(config: &PostgresConfig) -> Result<Migrated, Error> {
 }
 
 async fn migrate(connection: &mut PgConnection, server: &Arc<str>, schema: &Schema) -> Result<Migrated, Error> {
+    wait_for_others(connection).await.map_err(|error| Error::of(server, error))?;
     let before = match applied_of(connection, schema).await {
         Ok(applied) => applied,
         Err(error) => return Err(Error::of(server, error)),
@@ -73,6 +74,13 @@ async fn migrate(connection: &mut PgConnection, server: &Arc<str>, schema: &Sche
     migrator.run_direct(None, connection, false).await.map_err(|error| failed(error, server, schema))?;
     let applied = MIGRATIONS.iter().map(|(version, ..)| *version).filter(|version| !before.contains_key(version)).collect();
     Ok(Migrated { applied, version: newest() })
+}
+
+/// Waits until nobody else migrates, for a minute at most, and keeps others waiting until the connection is closed.
+async fn wait_for_others(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("set lock_timeout = '60s'").execute(&mut *connection).await?;
+    sqlx::raw_sql("select pg_advisory_lock(hashtext('bms.migrate'))").execute(connection).await?;
+    Ok(())
 }
 
 fn failed(error: MigrateError, server: &Arc<str>, schema: &Schema) -> Error {

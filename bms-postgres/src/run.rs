@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use bms_domain::store::{BoxError, StoreError};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::Postgres;
+use crate::connections::{Connections, unavailable};
 use crate::error::{STORE, broken};
 use crate::statements::Query;
 
@@ -94,24 +94,10 @@ impl Verdict {
     }
 }
 
-/// A connection that is closed unless its statement came to an end.
-struct Busy {
-    connection: PoolConnection<sqlx::Postgres>,
-    idle: bool,
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if !self.idle {
-            self.connection.close_on_drop();
-        }
-    }
-}
-
 impl Postgres {
     /// Asks for rows. Asked again, once, when the connection was lost.
     pub(crate) async fn read<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, StoreError> {
-        self.run(self.pool(), Effect::Reads, statement).await.map_err(Failed::unexpected)
+        self.run(self.connections(), Effect::Reads, statement).await.map_err(Failed::unexpected)
     }
 
     /// Asks the replica for rows, where there is one.
@@ -121,32 +107,34 @@ impl Postgres {
 
     /// Changes something, in one step. Never sent again when it may have been done.
     pub(crate) async fn write<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, Failed> {
-        self.run(self.pool(), Effect::Writes, statement).await
+        self.run(self.connections(), Effect::Writes, statement).await
     }
 
-    async fn run<'q>(&self, pool: &PgPool, effect: Effect, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, Failed> {
+    async fn run<'q>(
+        &self,
+        connections: &Connections,
+        effect: Effect,
+        statement: impl Fn() -> Query<'q>,
+    ) -> Result<Vec<PgRow>, Failed> {
         let until = Instant::now() + self.deadline();
         let mut repeats = 0;
         loop {
-            let connection = match timeout_at(until, pool.acquire()).await {
-                Ok(Ok(connection)) => connection,
-                Ok(Err(error)) => return Err(unavailable(error).into()),
-                Err(_) => return Err(StoreError::unavailable(STORE).into()),
-            };
-            let mut busy = Busy { connection, idle: false };
+            let mut lent = connections.lend(until).await?;
+            let Some(connection) = lent.get() else { return Err(StoreError::unavailable(STORE).into()) };
             let statement = statement().persistent(self.prepares());
-            let answer = timeout_at(until, statement.fetch_all(&mut *busy.connection)).await;
-            let error = match answer {
+            let error = match timeout_at(until, statement.fetch_all(connection)).await {
                 Ok(Ok(rows)) => {
-                    busy.idle = true;
+                    lent.is_sound();
                     return Ok(rows);
                 }
                 Ok(Err(error)) => error,
                 Err(_) => return Err(effect.lost(None).into()),
             };
             let verdict = Verdict::of(&error);
-            busy.idle = matches!(error, sqlx::Error::Database(_)) && !matches!(verdict, Verdict::Lost);
-            drop(busy);
+            match verdict {
+                Verdict::Lost => drop(lent),
+                _ => lent.is_sound(),
+            }
             repeats += 1;
             match verdict {
                 Verdict::Repeat if repeats <= REPEATS => {}
@@ -168,10 +156,6 @@ impl Effect {
             Self::Writes => StoreError::OutcomeUnknown { store: STORE, source },
         }
     }
-}
-
-fn unavailable(error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable { store: STORE, source: Some(Box::new(error)) }
 }
 
 /// A span as Postgres is told of it: whole milliseconds, a hundred years at most.

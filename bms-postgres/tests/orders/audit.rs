@@ -1,58 +1,36 @@
 //! The audit finds each thing that a promise forbids, and nothing on a database that only the library wrote to.
 
 use bms_domain::order::Order;
-use bms_domain::payment::{PaymentReport, PaymentStatus};
-use bms_domain::store::{Creation, NewOrder, OrderStore as _};
+use bms_domain::payment::PaymentStatus;
+use bms_domain::store::{Creation, OrderStore as _};
 use bms_domain::testing::sample;
 use bms_postgres::sqlx::{self, AssertSqlSafe, Connection as _, PgConnection};
-use bms_postgres::{Audit, Postgres, PostgresConfig, PostgresOrders};
+use bms_postgres::{Audit, Postgres, PostgresConfig};
 
 use crate::support;
+use crate::support::shop::{ann, id, orders, paid, price, report, wish};
 
 /// A show in which something of every kind has happened: order 1 confirmed, 2 cancelled, 3 given up, 4 waiting, 5 declined,
 /// money for no order, and a wrong amount.
 async fn sale() -> (PostgresConfig, Postgres) {
     let config = support::schema().await;
     let postgres = Postgres::connect(&config).await.unwrap();
-    let orders = PostgresOrders::new(postgres.clone());
+    let orders = orders(&postgres);
     for n in 1..=5 {
         assert!(matches!(orders.create(&wish(n)).await.unwrap(), Creation::Created(Order { .. })));
     }
     for (n, report) in [
-        (1, sample::notice("evt-1", paid(1, 2_500))),
-        (2, paid(2, 2_500)),
-        (5, sample::notice("evt-5", PaymentReport { status: PaymentStatus::Failed, ..paid(5, 2_500) })),
-        (9, sample::notice("evt-9", paid(9, 2_500))),
-        (4, sample::notice("evt-4", paid(4, 1))),
+        (1, sample::notice("evt-1", paid(1))),
+        (2, paid(2)),
+        (5, sample::notice("evt-5", report(5, "pay-5", PaymentStatus::Failed, price()))),
+        (9, sample::notice("evt-9", paid(9))),
+        (4, sample::notice("evt-4", report(4, "pay-4", PaymentStatus::Succeeded, sample::euro(1)))),
     ] {
         orders.settle(&report, &sample::ticket(n)).await.unwrap();
     }
     orders.cancel(id(2)).await.unwrap();
-    orders.give_up(id(3), &bms_domain::id::Caller::user(sample::user("ann"))).await.unwrap();
+    orders.give_up(id(3), &ann()).await.unwrap();
     (config, postgres)
-}
-
-fn id(n: u32) -> bms_domain::id::OrderId {
-    sample::order_id(&sample::show("show-1"), n)
-}
-
-fn wish(n: u32) -> NewOrder {
-    let show = sample::show("show-1");
-    NewOrder {
-        id: id(n),
-        hold: sample::hold_id(&show, n),
-        show,
-        layout: sample::layout_id("plan-1"),
-        owner: sample::user("ann"),
-        seats: sample::seat_list(&sample::seats(&[n * 2, n * 2 + 1])),
-        price: sample::euro(2_500),
-        customer: sample::customer(),
-        ttl: std::time::Duration::from_mins(5),
-    }
-}
-
-fn paid(n: u32, amount: i64) -> PaymentReport {
-    sample::report(id(n), &format!("pay-{n}"), PaymentStatus::Succeeded, sample::euro(amount))
 }
 
 /// Does something to the tables by hand; `bms.` stands for the schema.

@@ -1,9 +1,12 @@
 //! What the tests of the stores share: a server for the program, and a migrated schema for each case.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test program uses some of it; a test fails by panicking")]
 
+pub(crate) mod shop;
+
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use bms_domain::testing::{ManualClock, Runtime};
 use bms_postgres::testing::Server;
@@ -47,4 +50,13 @@ pub(crate) async fn schema_in(url: &str) -> PostgresConfig {
 /// A migrated schema of its own, whose time is told by a clock.
 pub(crate) async fn postgres(clock: ManualClock) -> Postgres {
     Postgres::connect(&schema().await).await.unwrap().with_clock(Arc::new(clock))
+}
+
+/// Asks again and again until something has come about elsewhere, for 20 s at most.
+pub(crate) async fn until(what: &str, mut asks: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !asks().await {
+        assert!(Instant::now() < end, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -1,0 +1,157 @@
+//! Lends connections.
+//!
+//! The pool asks each connection that comes back whether it is still there, which is a round trip a statement. So those that
+//! this library opened itself are kept here while there is work, and asked only after a pause. A host program's pool is
+//! used as it is: the host may need the connections for itself.
+
+use std::time::Duration;
+
+use bms_domain::store::{BoxError, StoreError};
+use parking_lot::Mutex;
+use sqlx::Connection as _;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::STORE;
+
+/// A connection that was idle for longer is asked whether it is still there before it is used.
+const FRESH: Duration = Duration::from_secs(1);
+/// A connection that was not needed for longer goes back to the pool, which closes it when its time comes.
+const SPARE: Duration = Duration::from_mins(1);
+
+struct Idle {
+    connection: PoolConnection<sqlx::Postgres>,
+    since: Instant,
+}
+
+/// The connections to one server.
+pub(crate) struct Connections {
+    pool: PgPool,
+    /// One for each connection that may be out; none where the pool counts.
+    permits: Option<Semaphore>,
+    /// The one that was used last is last.
+    idle: Mutex<Vec<Idle>>,
+}
+
+impl Connections {
+    /// Those of a pool that nobody else uses.
+    pub(crate) fn own(pool: PgPool) -> Self {
+        let permits = usize::try_from(pool.options().get_max_connections()).unwrap_or(1);
+        Self { pool, permits: Some(Semaphore::new(permits)), idle: Mutex::default() }
+    }
+
+    /// Those of a host program's pool.
+    pub(crate) fn of_host(pool: PgPool) -> Self {
+        Self { pool, permits: None, idle: Mutex::default() }
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection for one statement.
+    pub(crate) async fn lend(&self, until: Instant) -> Result<Lent<'_>, StoreError> {
+        let lent = async {
+            let permit = match &self.permits {
+                Some(permits) => Some(permits.acquire().await.map_err(|_| StoreError::unavailable(STORE))?),
+                None => None,
+            };
+            let mut lent = Lent { connection: None, sound: false, home: self, _permit: permit };
+            while let Some(Idle { connection, since }) = self.last_used() {
+                lent.connection = Some(connection);
+                if since.elapsed() <= FRESH || lent.is_still_there().await {
+                    return Ok(lent);
+                }
+                lent.give_up();
+            }
+            lent.connection = Some(self.pool.acquire().await.map_err(unavailable)?);
+            Ok(lent)
+        };
+        timeout_at(until, lent).await.unwrap_or_else(|_| Err(StoreError::unavailable(STORE)))
+    }
+
+    fn last_used(&self) -> Option<Idle> {
+        self.idle.lock().pop()
+    }
+
+    /// Keeps a connection for the next statement, and lets one go that was not needed for long.
+    fn keep(&self, connection: PoolConnection<sqlx::Postgres>) {
+        let since = Instant::now();
+        let mut idle = self.idle.lock();
+        idle.push(Idle { connection, since });
+        let spare = idle.first().is_some_and(|first| since.duration_since(first.since) > SPARE).then(|| idle.remove(0));
+        drop(idle);
+        drop(spare);
+    }
+
+    /// Closes them all; who asks for one afterwards is refused.
+    pub(crate) async fn close(&self) {
+        if let Some(permits) = &self.permits {
+            permits.close();
+        }
+        self.idle.lock().clear();
+        self.pool.close().await;
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        // Given back, they would want a runtime, which may be gone.
+        for idle in self.idle.get_mut().drain(..) {
+            drop(idle.connection.detach());
+        }
+    }
+}
+
+/// A connection that is out for one statement. It is closed, and never used again, unless the statement came to an end.
+pub(crate) struct Lent<'a> {
+    connection: Option<PoolConnection<sqlx::Postgres>>,
+    sound: bool,
+    home: &'a Connections,
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Lent<'_> {
+    /// The connection; none once it was given up.
+    pub(crate) fn get(&mut self) -> Option<&mut PgConnection> {
+        self.connection.as_deref_mut()
+    }
+
+    /// The statement came to an end: the connection may be used again.
+    pub(crate) fn is_sound(mut self) {
+        self.sound = true;
+    }
+
+    async fn is_still_there(&mut self) -> bool {
+        match self.get() {
+            Some(connection) => connection.ping().await.is_ok(),
+            None => false,
+        }
+    }
+
+    fn give_up(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.close_on_drop();
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if !self.sound {
+            self.give_up();
+        } else if self.home.permits.is_some()
+            && !self.home.pool.is_closed()
+            && let Some(connection) = self.connection.take()
+        {
+            self.home.keep(connection);
+        }
+    }
+}
+
+/// The server could not be asked.
+pub(crate) fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable { store: STORE, source: Some(Box::new(error) as BoxError) }
+}

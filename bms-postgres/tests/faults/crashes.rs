@@ -1,0 +1,121 @@
+//! The server is killed, or stopped at once, at any moment: what was acknowledged is there afterwards, and what was not is there
+//! whole or not at all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bms_domain::order::OrderState;
+use bms_domain::store::{Creation, OrderStore as _, Settled};
+use bms_domain::testing::sample;
+use bms_postgres::testing::Server;
+use bms_postgres::{Postgres, PostgresConfig};
+use tokio::task::JoinSet;
+
+use crate::support;
+use crate::support::shop::{assert_sound, id, orders, paid, wish};
+
+/// What a buyer was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Created,
+    Confirmed,
+}
+
+/// Buyers order and pay until they are stopped; what each was told last.
+async fn buyers(config: &PostgresConfig, stop: Arc<AtomicBool>) -> JoinSet<HashMap<u32, Told>> {
+    let postgres = Postgres::connect(config).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for buyer in 0..8_u32 {
+        let (store, stop) = (orders(&postgres), stop.clone());
+        tasks.spawn(async move {
+            let mut told = HashMap::new();
+            for round in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let n = round * 8 + buyer;
+                told.insert(n, Told::Nothing);
+                if matches!(store.create(&wish(n)).await, Ok(Creation::Created(_))) {
+                    told.insert(n, Told::Created);
+                    if store.settle(&paid(n), &sample::ticket(n)).await.is_ok_and(|settled| settled.settled == Settled::Confirmed)
+                    {
+                        told.insert(n, Told::Confirmed);
+                    }
+                }
+            }
+            told
+        });
+    }
+    tasks
+}
+
+/// Runs a sale, does something to the server in its midst, and holds what is there against what buyers were told.
+async fn survives(crash: impl FnOnce(&Server) + Send + 'static) {
+    let server = Arc::new(Server::builder().durable().start().unwrap());
+    let config = support::schema_in(&server.fresh_database().unwrap()).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut sale = buyers(&config, stop.clone()).await;
+    let before = Postgres::connect(&config).await.unwrap();
+    support::until("a sale", async || before.audit().await.unwrap().confirmed > 20).await;
+    let crashed = server.clone();
+    tokio::task::spawn_blocking(move || crash(&crashed)).await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let mut told = HashMap::new();
+    while let Some(buyer) = sale.join_next().await {
+        told.extend(buyer.unwrap());
+    }
+    let after = Postgres::connect(&config).await.unwrap();
+    assert_sound(&after).await;
+    let store = orders(&after);
+    let mut confirmed = 0;
+    for (n, told) in &told {
+        let state = store.get(id(*n)).await.unwrap().map(|order| order.state);
+        match told {
+            Told::Nothing => {}
+            Told::Created => assert!(state.is_some(), "order {n} was acknowledged, and is gone"),
+            Told::Confirmed => {
+                confirmed += 1;
+                assert!(matches!(state, Some(OrderState::Confirmed { .. })), "order {n} was confirmed, and is {state:?}");
+            }
+        }
+        // Asking again finds out, and completes it.
+        if *told != Told::Confirmed {
+            assert!(matches!(store.create(&wish(*n)).await.unwrap(), Creation::Created(_) | Creation::Existing(_)));
+            store.settle(&paid(*n), &sample::ticket(*n)).await.unwrap();
+            assert!(store.get(id(*n)).await.unwrap().unwrap().state.is_confirmed());
+        }
+    }
+    assert!(confirmed > 0, "nothing was sold before the crash");
+    assert_sound(&after).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_keeps_what_it_acknowledged() {
+    survives(|server| {
+        server.kill().unwrap();
+        server.restart().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_stopped_at_once_keeps_what_it_acknowledged() {
+    survives(|server| {
+        server.stop_immediately().unwrap();
+        server.restart().unwrap();
+    })
+    .await;
+}
+
+/// Connections are ended again and again, in the midst of commits too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn terminated_connections_lose_nothing_that_was_acknowledged() {
+    survives(|server| {
+        for _ in 0..20 {
+            server.terminate_backends("application_name = 'bms' AND state = 'active'").unwrap();
+        }
+    })
+    .await;
+}

@@ -1,0 +1,9 @@
+//! What can happen between a program and its database: callers that go away, crashes, lost answers, a server that refuses.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod crashes;
+mod drops;
+mod network;
+mod refusals;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,1 @@
+//! Answers that are lost on the way.

@@ -1,0 +1,208 @@
+//! A server that cannot be used, or refuses: a clear error at the start, and quick ones afterwards.
+
+use std::time::{Duration, Instant};
+
+use bms_domain::store::{OrderStore as _, StoreError};
+use bms_domain::testing::sample;
+use bms_postgres::sqlx::{self, Connection as _, PgConnection};
+use bms_postgres::testing::Server;
+use bms_postgres::{Error, Postgres, PostgresConfig, Warning};
+
+use crate::support;
+use crate::support::shop::{orders, paid, wish};
+
+async fn refused(url: &str) -> Error {
+    Postgres::connect(&PostgresConfig::new(url).unwrap().deadline(Duration::from_secs(2)).unwrap()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_server_is_said_at_the_start() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    assert!(matches!(refused(&server.url_of("postgres", "wrong", "postgres")).await, Error::Unauthenticated { .. }));
+    assert!(matches!(refused(&server.url_of("nobody-of-this-name", "x", "postgres")).await, Error::Unauthenticated { .. }));
+    assert!(matches!(refused(&server.url_in("no_such_database")).await, Error::NoDatabase { .. }));
+    assert!(matches!(refused("postgres://u:canary@127.0.0.1:1/x").await, Error::Unreachable { .. }));
+    let Error::NotMigrated { missing, .. } = refused(&url).await else { panic!("an empty database was taken") };
+    assert!(missing.contains(&1));
+    let said =
+        format!("{} {:?}", refused("postgres://u:canary@127.0.0.1:1/x").await, refused(&server.url_of("u", "canary", "x")).await);
+    assert!(!said.contains("canary"), "{said}");
+}
+
+#[tokio::test]
+async fn migrating_is_done_once_whoever_asks_and_leaves_the_host_alone() {
+    let url = Server::shared().fresh_database().unwrap();
+    let config = PostgresConfig::new(&url).unwrap();
+    let mut host = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("create table orders (mine int); create table _sqlx_migrations (mine int)").execute(&mut host).await.unwrap();
+    let all = futures::future::join_all((0..8).map(|_| Postgres::migrate(&config))).await;
+    let applied = all.iter().filter(|migrated| !migrated.as_ref().unwrap().applied.is_empty()).count();
+    assert_eq!(applied, 1, "{all:?}");
+    Postgres::connect(&config).await.unwrap();
+    let theirs: i64 =
+        sqlx::query_scalar("select count(*) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'")
+            .fetch_one(&mut host)
+            .await
+            .unwrap();
+    assert_eq!(theirs, 2, "the host's tables, and none of ours");
+}
+
+/// A role whose search path leads elsewhere uses the tables of the schema all the same.
+#[tokio::test]
+async fn the_hosts_search_path_does_not_leak_in() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    server
+        .psql_in(name, "create schema trap; create table trap.orders (mine int); create table trap.seat_claims (mine int)")
+        .unwrap();
+    server.psql_in(name, &format!("alter database \"{name}\" set search_path = trap")).unwrap();
+    let config = PostgresConfig::new(&url).unwrap().schema("shop_2").unwrap();
+    Postgres::migrate(&config).await.unwrap();
+    let store = orders(&Postgres::connect(&config).await.unwrap());
+    store.create(&wish(1)).await.unwrap();
+    store.settle(&paid(1), &sample::ticket(1)).await.unwrap();
+    assert_eq!(server.psql_in(name, "select count(*) from shop_2.orders where state = 'CONFIRMED'").unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_this_versions_is_refused_and_left_alone() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    let config = PostgresConfig::new(&url).unwrap();
+    Postgres::migrate(&config).await.unwrap();
+    let sql = |sql: &str| server.psql_in(name, sql).unwrap();
+    sql(
+        "insert into bms.migrations (version, description, success, checksum, execution_time) values (9999, 'future', true, '', 0)",
+    );
+    assert!(matches!(Postgres::connect(&config).await.unwrap_err(), Error::TooNew { found: 9999, .. }));
+    assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::TooNew { found: 9999, .. }));
+    sql("delete from bms.migrations where version = 9999");
+    sql("drop index bms.orders_one_open_a_hold");
+    let Error::Damaged { missing, .. } = Postgres::connect(&config).await.unwrap_err() else { panic!("a guard is missing") };
+    assert_eq!(missing, ["orders_one_open_a_hold"]);
+    sql("update bms.migrations set checksum = 'x' where version = 1");
+    assert!(matches!(Postgres::connect(&config).await.unwrap_err(), Error::Altered { version: 1, .. }));
+    assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::Altered { version: 1, .. }));
+}
+
+/// A migration that cannot be done is not begun: nothing is half-migrated.
+#[tokio::test]
+async fn a_migration_that_fails_leaves_nothing() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    server.psql_in(name, "create schema bms; create table bms.tickets (theirs int)").unwrap();
+    let config = PostgresConfig::new(&url).unwrap();
+    assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::Migration { version: 1, .. }));
+    let left =
+        server.psql_in(name, "select count(*) from pg_class where relnamespace = 'bms'::regnamespace and relkind = 'r'").unwrap();
+    assert_eq!(left, "2", "their table, and the list of migrations");
+    server.psql_in(name, "drop table bms.tickets").unwrap();
+    Postgres::migrate(&config).await.unwrap();
+    Postgres::connect(&config).await.unwrap();
+}
+
+/// P14: what may lose an acknowledged payment is warned of, and refused under `strict`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unsafe_settings_speak_up() {
+    let server = Server::builder().durable().start().unwrap();
+    let config = support::schema_in(&server.fresh_database().unwrap()).await;
+    assert_eq!(Postgres::connect(&config).await.unwrap().warnings(), []);
+    server.setting("synchronous_commit", "off").unwrap();
+    assert_eq!(Postgres::connect(&config).await.unwrap().warnings(), [Warning::SynchronousCommitOff]);
+    let Error::Unsafe { warnings, .. } = Postgres::connect(&config.clone().strict(true)).await.unwrap_err() else {
+        panic!("taken")
+    };
+    assert_eq!(warnings, [Warning::SynchronousCommitOff]);
+    server.setting("synchronous_commit", "on").unwrap();
+    server.setting("default_transaction_read_only", "on").unwrap();
+    assert!(matches!(Postgres::connect(&config).await.unwrap_err(), Error::ReadOnly { .. }));
+}
+
+/// P11: a server that turns read-only, locks that are not given, a pool with nothing left: a definite error, in time, and
+/// nothing was done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_definite_and_in_time() {
+    let server = Server::start().unwrap();
+    let url = server.fresh_database().unwrap();
+    let config = support::schema_in(&url).await.deadline(Duration::from_millis(500)).unwrap().connections(1).unwrap();
+    let postgres = Postgres::connect(&config).await.unwrap();
+    let store = orders(&postgres);
+    store.create(&wish(1)).await.unwrap();
+    let schema = format!("{config:?}").split("Schema(\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+
+    let mut locker = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("begin; lock table {schema}.orders in access exclusive mode")))
+        .execute(&mut locker)
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    let locked = store.create(&wish(2)).await.unwrap_err();
+    // The server's own limit and ours are the same: either may come first.
+    assert!(matches!(locked, StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. }), "{locked:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    sqlx::raw_sql("rollback").execute(&mut locker).await.unwrap();
+    store.create(&wish(2)).await.unwrap();
+
+    let taken = postgres.pool().acquire().await.unwrap();
+    assert!(matches!(store.create(&wish(3)).await.unwrap_err(), StoreError::Unavailable { .. }));
+    drop(taken);
+    store.create(&wish(3)).await.unwrap();
+
+    server.setting("default_transaction_read_only", "on").unwrap();
+    support::until("the setting", async || matches!(store.create(&wish(4)).await, Err(StoreError::Unavailable { .. }))).await;
+    assert!(store.get(support::shop::id(1)).await.unwrap().is_some(), "reading goes on");
+    server.setting("default_transaction_read_only", "off").unwrap();
+    support::until("the setting", async || store.create(&wish(5)).await.is_ok()).await;
+
+    tokio::task::block_in_place(|| server.pause()).unwrap();
+    let begun = Instant::now();
+    let stalled = store.create(&wish(6)).await.unwrap_err();
+    assert!(matches!(stalled, StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. }), "{stalled:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    tokio::task::block_in_place(|| server.resume()).unwrap();
+    support::until("an answer", async || store.create(&wish(6)).await.is_ok()).await;
+
+    tokio::task::block_in_place(|| server.kill()).unwrap();
+    assert!(matches!(
+        store.create(&wish(7)).await.unwrap_err(),
+        StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. }
+    ));
+    assert!(matches!(store.create(&wish(7)).await.unwrap_err(), StoreError::Unavailable { .. }), "nobody is there");
+}
+
+/// The role of the program that sells has no right to create or change tables, and needs none.
+#[tokio::test]
+async fn the_runtime_role_needs_no_right_to_change_tables() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    Postgres::migrate(&PostgresConfig::new(&url).unwrap()).await.unwrap();
+    let seller = server.role(&format!("seller_{name}"), "s3cret", name).unwrap();
+    let rights = include_str!("../../README.md").split("```sql").nth(1).unwrap().split("```").next().unwrap();
+    server.psql_in(name, &rights.replace("bms_seller", &format!("\"seller_{name}\""))).unwrap();
+    let store = orders(&Postgres::connect(&PostgresConfig::new(&seller).unwrap()).await.unwrap());
+    store.create(&wish(1)).await.unwrap();
+    store.settle(&paid(1), &sample::ticket(1)).await.unwrap();
+    store.cancel(support::shop::id(1)).await.unwrap();
+    store.create(&wish(2)).await.unwrap();
+    store.give_up(support::shop::id(2), &support::shop::ann()).await.unwrap();
+    let mut connection = PgConnection::connect(&seller).await.unwrap();
+    for sql in [
+        "create table bms.mine (a int)",
+        "alter table bms.orders add column a int",
+        "drop table bms.seat_claims",
+        "truncate bms.orders",
+        "update bms.order_changes set at = now()",
+        "delete from bms.order_changes",
+        "delete from bms.orders",
+        "delete from bms.payments",
+        "delete from bms.tickets",
+    ] {
+        let refused = sqlx::raw_sql(sql).execute(&mut connection).await.expect_err(sql);
+        assert_eq!(refused.as_database_error().and_then(|said| said.code()).as_deref(), Some("42501"), "{sql}");
+    }
+}
