@@ -57,6 +57,14 @@ find_python() {
   return 1
 }
 
+# Prints the folder of the newest Postgres; Debian keeps the versions apart from each other and off the path.
+postgres_folder() {
+  local on_path newest
+  newest=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort -V | tail -n 1) || true
+  on_path=$(command -v postgres) || true
+  if [ -n "$newest" ]; then dirname "$newest"; elif [ -n "$on_path" ]; then dirname "$on_path"; else return 1; fi
+}
+
 # Prints the apt packages that are missing.
 missing_packages() {
   local tool
@@ -68,6 +76,8 @@ missing_packages() {
   command -v redis-server >/dev/null || echo redis-server
   if ! command -v redis-cli >/dev/null || ! command -v redis-benchmark >/dev/null; then echo redis-tools; fi
   compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime
+  if ! postgres_folder >/dev/null || ! command -v psql >/dev/null; then echo postgresql; fi
+  command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
   if ! find_python >/dev/null; then
     if command -v python3 >/dev/null && ! python3 -c 'import tomllib' 2>/dev/null; then
       echo python3.11 python3.11-venv
@@ -90,16 +100,23 @@ install_packages() {
   fi
   # shellcheck disable=SC2086 # one word a package
   run "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
+  if [[ " $missing " = *" postgresql "* ]]; then
+    # The package makes a cluster for the whole machine, and starts it. The tests make their own.
+    run "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql-common
+    run "${as_root[@]}" sed -i 's/^#\?create_main_cluster = .*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  fi
   # shellcheck disable=SC2086
   run "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
-  if [[ " $missing " = *" redis-server "* ]]; then
-    # The package brings up a server for the whole machine, on port 6379. It was not there before, and the tests start their own.
+  # These packages bring up a server for the whole machine. It was not there before, and the tests start their own.
+  local server
+  for server in redis-server pgbouncer; do
+    if [[ " $missing " != *" $server "* ]]; then continue; fi
     if [ -d /run/systemd/system ]; then
-      run "${as_root[@]}" systemctl disable --now redis-server.service
-    elif [ -x /etc/init.d/redis-server ]; then
-      run "${as_root[@]}" /etc/init.d/redis-server stop
+      run "${as_root[@]}" systemctl disable --now "$server.service"
+    elif [ -x "/etc/init.d/$server" ]; then
+      run "${as_root[@]}" "/etc/init.d/$server" stop
     fi
-  fi
+  done
 }
 
 # Redis 7.0 is the oldest that will do.
@@ -110,6 +127,17 @@ check_redis() {
     fail "Redis $found is too old, 7.0 is the oldest that will do" "Install the package redis-server of Debian 12, Ubuntu 24.04 or later."
   fi
   echo "        Redis $found"
+}
+
+# Postgres 15 is the oldest that will do.
+check_postgres() {
+  local folder found
+  folder=$(postgres_folder) || fail "Postgres is not installed" "Run: apt-get install -y postgresql"
+  found=$("$folder/postgres" --version | sed -n 's/.*(PostgreSQL) \([0-9.]*\).*/\1/p')
+  if [ "${found%%.*}" -lt 15 ]; then
+    fail "Postgres $found is too old, 15 is the oldest that will do" "Install the package postgresql of Debian 12, Ubuntu 24.04 or later."
+  fi
+  echo "        Postgres $found"
 }
 
 check_rust() {
@@ -146,6 +174,7 @@ begin "Tools that the tests need"
 check_rust
 install_packages
 check_redis
+check_postgres
 python=$(find_python) || fail "no Python 3.11 or later with venv" "Install one and run scripts/test.sh again."
 target=$(cargo metadata --locked --no-deps --format-version 1 | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 venv=$target/venv

@@ -20,7 +20,9 @@
 //! ```
 //!
 //! - [`Server`] is one server: killed, paused, restarted, with databases for each test case, and with a [`Server::replica`];
-//! - [`Server::shared`] is one for all tests of a program, which take a [`Server::fresh_database`] each.
+//! - [`Server::shared`] is one for all tests of a program, which take a [`Server::fresh_database`] each;
+//! - [`PgBouncer`] stands before a server and shares its connections out by transaction;
+//! - [`Proxy`] drops and holds answers, cuts and refuses connections, and counts round trips.
 //!
 //! What is not about Postgres stands in `bms_domain::testing::servers`, for stores that need another server.
 //!
@@ -29,7 +31,10 @@
 
 mod builder;
 mod family;
+mod frames;
+mod pgbouncer;
 mod programs;
+mod proxy;
 mod replica;
 mod server;
 mod sql;
@@ -37,4 +42,6 @@ mod template;
 
 pub use bms_domain::testing::servers::Failure;
 pub use builder::ServerBuilder;
+pub use pgbouncer::PgBouncer;
+pub use proxy::Proxy;
 pub use server::Server;

@@ -1,6 +1,7 @@
 //! The harness itself: servers that come, go and come back, and what a network between them loses.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod network;
 mod node;
 mod replica;
 

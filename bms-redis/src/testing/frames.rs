@@ -1,8 +1,6 @@
 //! Where a Redis message ends: as much of the protocol as a proxy has to know.
 
-/// The bytes are no Redis protocol.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Foreign;
+use bms_domain::testing::servers::Foreign;
 
 /// The length of the first whole message in `bytes`, or nothing while its end is missing.
 pub(super) fn first_message(bytes: &[u8]) -> Result<Option<usize>, Foreign> {
