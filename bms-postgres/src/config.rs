@@ -86,8 +86,8 @@ impl PostgresConfig {
     }
 
     /// Whether a pooler hands each transaction another connection of the server, as PgBouncer does in transaction mode.
-    /// Then statements are not prepared ahead, and no settings are made for the session: give the role its own
-    /// `statement_timeout` and `lock_timeout`.
+    /// Then a statement is parsed and executed in a transaction of four round trips, and no settings are made for the
+    /// session: give the role its own `statement_timeout` and `lock_timeout`.
     #[must_use]
     pub fn transaction_pooling(mut self, pooling: bool) -> Self {
         self.transaction_pooling = pooling;
@@ -125,11 +125,16 @@ impl PostgresConfig {
         name_of(&self.options)
     }
 
+    /// How long it may take to connect: longer than a call, since logging in takes several round trips and a process of the server.
+    pub(crate) fn patience(&self) -> Duration {
+        self.deadline.max(Duration::from_secs(5))
+    }
+
     /// What each connection asks the server for.
     pub(crate) fn session(&self, options: PgConnectOptions) -> PgConnectOptions {
         let options = options.application_name("bms");
         if self.transaction_pooling {
-            return options.statement_cache_capacity(0);
+            return options;
         }
         let deadline = self.deadline.as_millis().to_string();
         options.options([

@@ -80,7 +80,7 @@ impl Postgres {
         config: &PostgresConfig,
     ) -> Result<Self, Error> {
         let check = facts::check(connections.pool(), &server, &config.schema);
-        let checked = timeout(config.deadline.max(Duration::from_secs(5)), check).await;
+        let checked = timeout(config.patience(), check).await;
         let warnings = checked.map_err(|_| Error::NoAnswer { server: server.clone() })??;
         if config.strict && !warnings.is_empty() {
             return Err(Error::Unsafe { server, warnings });
@@ -175,7 +175,7 @@ async fn pool(config: &PostgresConfig, options: &sqlx::postgres::PgConnectOption
         // Connections are asked before they are lent, after a pause.
         .test_before_acquire(false);
     // The pool tries again and again until its time is over, and then says only that: so the first connection is made by hand.
-    let first = timeout(config.deadline, sqlx::PgConnection::connect_with(&options)).await;
+    let first = timeout(config.patience(), sqlx::PgConnection::connect_with(&options)).await;
     let first = first.map_err(|_| Error::NoAnswer { server: server.clone() })?.map_err(|error| Error::of(&server, error))?;
     let _ = first.close().await;
     Ok(pool.connect_lazy_with(options))

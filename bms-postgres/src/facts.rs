@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::config::Schema;
@@ -30,20 +30,24 @@ const GUARDS: [&str; 10] = [
 /// Refuses a server that cannot be used, and says what is unsafe about one that can.
 pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> Result<Vec<Warning>, Error> {
     let refused = |error| Error::of(server, error);
+    let mut connection = pool.acquire().await.map_err(refused)?;
+    // One transaction, because a pooler may hand each another connection. Dropped half-way, the connection is closed.
+    connection.close_on_drop();
+    sqlx::raw_sql("begin").execute(&mut *connection).await.map_err(refused)?;
     let facts = sqlx::query(
         "select current_setting('server_version_num')::integer, current_setting('server_version'), \
          pg_is_in_recovery() or current_setting('transaction_read_only') = 'on', current_setting('synchronous_commit'), \
          current_setting('fsync'), current_setting('full_page_writes')",
     );
-    let facts = facts.persistent(false).fetch_one(pool).await.map_err(refused)?;
+    let facts = facts.persistent(false).fetch_one(&mut *connection).await.map_err(refused)?;
     if facts.try_get::<i32, _>(0).map_err(refused)? < OLDEST {
         return Err(Error::TooOld { server: server.clone(), version: facts.try_get(1).map_err(refused)? });
     }
     if facts.try_get(2).map_err(refused)? {
         return Err(Error::ReadOnly { server: server.clone() });
     }
-    migrate::check(pool, server, schema).await?;
-    check_guards(pool, server, schema).await?;
+    migrate::check(&mut connection, server, schema).await?;
+    check_guards(&mut connection, server, schema).await?;
     let off = |column: usize| facts.try_get::<&str, _>(column).map(|value| value == "off").map_err(refused);
     let mut warnings = Vec::new();
     if off(3)? {
@@ -55,17 +59,18 @@ pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> 
     if off(5)? {
         warnings.push(Warning::FullPageWritesOff);
     }
+    sqlx::raw_sql("commit").execute(&mut *connection).await.map_err(refused)?;
     Ok(warnings)
 }
 
-async fn check_guards(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> Result<(), Error> {
+async fn check_guards(connection: &mut PgConnection, server: &Arc<str>, schema: &Schema) -> Result<(), Error> {
     let there = sqlx::query_scalar(AssertSqlSafe(
         "select conname::text from pg_constraint where connamespace = $1::text::regnamespace and convalidated \
          union select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid \
          where c.relnamespace = $1::text::regnamespace and i.indisvalid and i.indisunique",
     ));
     let there: Vec<String> =
-        there.bind(schema.as_str()).persistent(false).fetch_all(pool).await.map_err(|error| Error::of(server, error))?;
+        there.bind(schema.as_str()).persistent(false).fetch_all(connection).await.map_err(|error| Error::of(server, error))?;
     let missing: Vec<String> =
         GUARDS.iter().filter(|guard| !there.iter().any(|found| found == *guard)).map(|guard| (*guard).to_owned()).collect();
     if missing.is_empty() {

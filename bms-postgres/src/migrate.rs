@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
 use tokio::time::timeout;
 
@@ -53,7 +52,7 @@ pub(crate) async fn run(config: &PostgresConfig) -> Result<Migrated, Error> {
     let server = config.server();
     // A connection of its own, not the pool's: it keeps its lock until it is closed, whatever happens.
     let options = config.options.clone().application_name("bms migrate");
-    let connect = timeout(config.deadline, PgConnection::connect_with(&options)).await;
+    let connect = timeout(config.patience(), PgConnection::connect_with(&options)).await;
     let mut connection =
         connect.map_err(|_| Error::NoAnswer { server: server.clone() })?.map_err(|error| Error::of(&server, error))?;
     let migrated = migrate(&mut connection, &server, &config.schema).await;
@@ -96,9 +95,8 @@ fn failed(error: MigrateError, server: &Arc<str>, schema: &Schema) -> Error {
 }
 
 /// Refuses a schema that is not exactly as this library has made it.
-pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> Result<(), Error> {
-    let mut connection = pool.acquire().await.map_err(|error| Error::of(server, error))?;
-    let applied = applied_of(&mut connection, schema).await.map_err(|error| Error::of(server, error))?;
+pub(crate) async fn check(connection: &mut PgConnection, server: &Arc<str>, schema: &Schema) -> Result<(), Error> {
+    let applied = applied_of(connection, schema).await.map_err(|error| Error::of(server, error))?;
     compare(&applied, server, schema)?;
     let missing: Vec<i64> =
         MIGRATIONS.iter().map(|(version, ..)| *version).filter(|version| !applied.contains_key(version)).collect();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bms_domain::store::{BoxError, StoreError};
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::Postgres;
@@ -121,8 +121,7 @@ impl Postgres {
         loop {
             let mut lent = connections.lend(until).await?;
             let Some(connection) = lent.get() else { return Err(StoreError::unavailable(STORE).into()) };
-            let statement = statement().persistent(self.prepares());
-            let error = match timeout_at(until, statement.fetch_all(connection)).await {
+            let error = match timeout_at(until, self.send(connection, statement())).await {
                 Ok(Ok(rows)) => {
                     lent.is_sound();
                     return Ok(rows);
@@ -145,6 +144,21 @@ impl Postgres {
                 Verdict::Lost => return Err(effect.lost(Some(error)).into()),
             }
         }
+    }
+}
+
+impl Postgres {
+    /// Sends a statement. Behind a pooler that hands each transaction another connection, parsing and executing must be one
+    /// transaction, or the statement is another's by then.
+    async fn send<'q>(&self, connection: &mut PgConnection, statement: Query<'q>) -> Result<Vec<PgRow>, sqlx::Error> {
+        if self.prepares() {
+            return statement.fetch_all(connection).await;
+        }
+        sqlx::raw_sql("begin").execute(&mut *connection).await?;
+        let answer = statement.persistent(false).fetch_all(&mut *connection).await;
+        let end = if answer.is_ok() { "commit" } else { "rollback" };
+        sqlx::raw_sql(end).execute(connection).await?;
+        answer
     }
 }
 

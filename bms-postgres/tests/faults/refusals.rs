@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bms_domain::store::{OrderStore as _, StoreError};
 use bms_domain::testing::sample;
+use bms_postgres::sqlx::postgres::PgPoolOptions;
 use bms_postgres::sqlx::{self, Connection as _, PgConnection};
 use bms_postgres::testing::Server;
 use bms_postgres::{Error, Postgres, PostgresConfig, Warning};
@@ -129,8 +130,7 @@ async fn refusals_are_definite_and_in_time() {
     let server = Server::start().unwrap();
     let url = server.fresh_database().unwrap();
     let config = support::schema_in(&url).await.deadline(Duration::from_millis(500)).unwrap().connections(1).unwrap();
-    let postgres = Postgres::connect(&config).await.unwrap();
-    let store = orders(&postgres);
+    let store = orders(&Postgres::connect(&config).await.unwrap());
     store.create(&wish(1)).await.unwrap();
     let schema = format!("{config:?}").split("Schema(\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
 
@@ -147,10 +147,13 @@ async fn refusals_are_definite_and_in_time() {
     sqlx::raw_sql("rollback").execute(&mut locker).await.unwrap();
     store.create(&wish(2)).await.unwrap();
 
-    let taken = postgres.pool().acquire().await.unwrap();
-    assert!(matches!(store.create(&wish(3)).await.unwrap_err(), StoreError::Unavailable { .. }));
+    // A host program that has every connection of its pool in use.
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let guest = orders(&Postgres::with_pool(pool.clone(), &config).await.unwrap());
+    let taken = pool.acquire().await.unwrap();
+    assert!(matches!(guest.create(&wish(3)).await.unwrap_err(), StoreError::Unavailable { .. }));
     drop(taken);
-    store.create(&wish(3)).await.unwrap();
+    guest.create(&wish(3)).await.unwrap();
 
     server.setting("default_transaction_read_only", "on").unwrap();
     support::until("the setting", async || matches!(store.create(&wish(4)).await, Err(StoreError::Unavailable { .. }))).await;
