@@ -96,8 +96,11 @@ impl Postgres {
     }
 }
 
-/// The kind, body and length of the first message with a kind.
-fn message(bytes: &[u8]) -> Result<Option<(u8, &[u8], usize)>, Foreign> {
+/// The kind, body and length of a message.
+type Message<'a> = (u8, &'a [u8], usize);
+
+/// The first message with a kind.
+fn message(bytes: &[u8]) -> Result<Option<Message<'_>>, Foreign> {
     let (Some(kind), Some(length)) = (bytes.first(), number(bytes, 1)) else { return Ok(None) };
     let length = length as usize;
     if !(4..=LONGEST).contains(&length) {

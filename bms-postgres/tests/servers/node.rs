@@ -76,14 +76,17 @@ fn each_test_has_a_database_of_its_own() {
 #[test]
 fn a_paused_server_takes_connections_and_answers_none() {
     let server = Server::start().unwrap();
+    let (tls, gssapi) = ([0, 0, 0, 8, 4, 210, 22, 47], [0, 0, 0, 8, 4, 210, 22, 48]);
+    let mut answer = [0];
+    // This one has a process of its own already.
     let mut connection = TcpStream::connect(server.address()).unwrap();
+    connection.write_all(&tls).unwrap();
+    connection.read_exact(&mut answer).unwrap();
     server.pause().unwrap();
     assert!(!server.is_running());
-    // Whether it speaks TLS.
-    connection.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
+    connection.write_all(&gssapi).unwrap();
     let mut late = TcpStream::connect(server.address()).unwrap();
-    late.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
-    let mut answer = [0];
+    late.write_all(&tls).unwrap();
     for stream in [&mut connection, &mut late] {
         stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         assert!(stream.read(&mut answer).is_err());
@@ -92,7 +95,8 @@ fn a_paused_server_takes_connections_and_answers_none() {
     for stream in [&mut connection, &mut late] {
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"N");
+        // No, or with GSSAPI, as the server was built.
+        assert!(b"NG".contains(&answer[0]), "{answer:?}");
     }
     server.pause().unwrap();
     server.kill().unwrap();
