@@ -43,7 +43,7 @@ impl PostgresConfig {
         Ok(Self {
             options,
             replica: None,
-            schema: Schema::parse(SCHEMA)?,
+            schema: Schema::default(),
             deadline: DEADLINE,
             connections: CONNECTIONS,
             transaction_pooling: false,
@@ -171,6 +171,12 @@ impl fmt::Debug for PostgresConfig {
 /// The name of a schema, which stands in statements as it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Schema(Arc<str>);
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self(SCHEMA.into())
+    }
+}
 
 impl Schema {
     pub(crate) fn parse(name: &str) -> Result<Self, Error> {

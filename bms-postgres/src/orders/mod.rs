@@ -49,6 +49,12 @@ statements!(
     overdue, paid_by, plan, plan_of, refunds, sales_within, sold, stray
 );
 
+/// A statement of the schema `bms`.
+#[cfg(feature = "testing")]
+pub(crate) fn own_statement(of: fn(&OrderSql) -> &Arc<str>) -> String {
+    of(&OrderSql::new(&crate::config::Schema::default())).to_string()
+}
+
 impl PostgresOrders {
     /// The orders in this database.
     #[must_use]

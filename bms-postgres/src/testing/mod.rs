@@ -45,3 +45,15 @@ pub use builder::ServerBuilder;
 pub use pgbouncer::PgBouncer;
 pub use proxy::Proxy;
 pub use server::Server;
+
+/// The statement that makes an order, as it is sent: for a benchmark that runs it without this library. Schema `bms`.
+#[must_use]
+pub fn create_statement() -> String {
+    crate::orders::own_statement(|sql| &sql.create)
+}
+
+/// The statement that confirms an order, as it is sent. Schema `bms`.
+#[must_use]
+pub fn confirm_statement() -> String {
+    crate::orders::own_statement(|sql| &sql.confirm)
+}

@@ -81,6 +81,15 @@ impl Server {
         Ok(server)
     }
 
+    /// A program that comes with the server, such as `pgbench`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Missing`] with the line that installs it.
+    pub fn program(&self, name: &'static str) -> Result<PathBuf, Failure> {
+        self.parts.programs.path(name)
+    }
+
     /// The TCP port on 127.0.0.1, the same for the server's whole life.
     pub fn port(&self) -> u16 {
         self.parts.port.number()
