@@ -124,6 +124,20 @@ async fn many_may_sweep_at_once_and_each_key_is_swept_once() {
 }
 
 #[tokio::test]
+async fn a_sweep_leaves_to_others_what_they_have() {
+    let clock = ManualClock::new();
+    let (case, store) = a_store(&clock).await;
+    for n in 0..3 {
+        begin(&store, &format!("k{n}"), REQUEST, n).await;
+    }
+    clock.advance(LEASE + DAY);
+    let others = case.schema.open("select from bms.idempotency_keys where key = 'k1' for update").await;
+    assert_eq!(store.sweep(10).await.unwrap(), 2);
+    others.rollback().await.unwrap();
+    assert_eq!(store.sweep(10).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn without_a_clock_the_servers_decides() {
     let store = PostgresIdempotency::new(Postgres::connect(&schema().await).await.unwrap());
     assert_eq!(begin(&store, "k", REQUEST, 1).await, run(1));

@@ -20,7 +20,7 @@ fn season(now: Timestamp) -> CatalogueWrite {
     let theatre = |n: usize| sample::theatre(&format!("house-{n}"), "Łódź", layouts[n].id());
     let show = |n: usize| {
         let start = now.plus(Duration::from_mins(u64::try_from(n).unwrap()));
-        let layout = if n % 100 == 0 { arena.id() } else { layouts[n % THEATRES].id() };
+        let layout = if n.is_multiple_of(100) { arena.id() } else { layouts[n % THEATRES].id() };
         sample::listed_show(&format!("s{n}"), &format!("m{}", n % MOVIES), &format!("house-{}", n % THEATRES), layout, start)
     };
     CatalogueWrite {

@@ -16,6 +16,8 @@ use super::support::case_with;
 /// For how long a show is sold as it was read, by default.
 const LIFE: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(1);
+/// Lets nobody else read a show.
+const LOCK: &str = "lock table bms.shows in access exclusive mode";
 
 async fn status(catalogue: &PostgresCatalogue) -> ShowStatus {
     catalogue.show(&sample::show("s1")).await.unwrap().unwrap().show().status
@@ -61,7 +63,7 @@ async fn a_show_is_read_once_for_all_who_ask_within_its_time() {
     let (case, ..) = a_catalogue(&clock).await;
     let catalogue = PostgresCatalogue::new(case.postgres.clone());
     let id = sample::show("s1");
-    let lock = case.schema.lock("shows").await;
+    let lock = case.schema.open(LOCK).await;
     let mut asked = Box::pin(join_all((0..20).map(|_| catalogue.show(&id))));
     assert!(futures::poll!(&mut asked).is_pending());
     lock.rollback().await.unwrap();
@@ -69,7 +71,7 @@ async fn a_show_is_read_once_for_all_who_ask_within_its_time() {
     assert!(listings.iter().all(|listing| Arc::ptr_eq(listing, &listings[0])));
     clock.advance(LIFE - TICK);
     // Nobody could read it now.
-    let _lock = case.schema.lock("shows").await;
+    let _lock = case.schema.open(LOCK).await;
     assert!(Arc::ptr_eq(&catalogue.show(&id).await.unwrap().unwrap(), &listings[0]));
 }
 
@@ -78,7 +80,7 @@ async fn he_who_waits_reads_when_he_who_reads_goes_away() {
     let (case, ..) = a_catalogue(&ManualClock::new()).await;
     let catalogue = PostgresCatalogue::new(case.postgres.clone());
     let id = sample::show("s1");
-    let lock = case.schema.lock("shows").await;
+    let lock = case.schema.open(LOCK).await;
     let (mut first, mut second) = (Box::pin(catalogue.show(&id)), Box::pin(catalogue.show(&id)));
     assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
     drop(first);
@@ -94,7 +96,7 @@ async fn nobody_waits_longer_than_his_deadline_for_another() {
     let catalogue = PostgresCatalogue::new(case.postgres.clone());
     catalogue.write(&sample::catalogue("s1", 10, clock.now())).await.unwrap();
     let id = sample::show("s1");
-    let lock = case.schema.lock("shows").await;
+    let lock = case.schema.open(LOCK).await;
     let began = Instant::now();
     let asked = join_all((0..20).map(|_| catalogue.show(&id))).await;
     assert!(asked.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable { .. }))), "{asked:?}");
@@ -121,7 +123,7 @@ async fn a_reading_that_began_before_ones_own_write_answers_nobody_after_it() {
     let id = sample::show("s1");
     // Before there is a connection for it.
     let mut early = Box::pin(catalogue.show(&id));
-    let lock = case.schema.lock("shows").await;
+    let lock = case.schema.open(LOCK).await;
     assert!(futures::poll!(&mut early).is_pending());
     lock.rollback().await.unwrap();
     catalogue.write(&with_status(&entries, ShowStatus::Closed)).await.unwrap();

@@ -112,8 +112,7 @@ impl Case {
     /// Runs SQL as a person at a prompt does; `bms.` is the case's schema. Tells how many rows it was, or the constraint that
     /// it would break, or else the SQLSTATE.
     pub(crate) async fn sql(&self, sql: &str) -> Result<u64, String> {
-        let sql = sql.replace("bms.", &format!("{}.", self.schema.name));
-        let done = self.schema.pool.execute(AssertSqlSafe(sql)).await;
+        let done = self.schema.pool.execute(AssertSqlSafe(self.schema.named(sql))).await;
         done.map(|done| done.rows_affected()).map_err(|error| {
             let said = error.as_database_error().unwrap();
             said.constraint().map_or_else(|| said.code().unwrap().into_owned(), str::to_owned)
@@ -122,12 +121,15 @@ impl Case {
 }
 
 impl Schema {
-    /// Lets nobody read or write a table, until it is dropped.
-    pub(crate) async fn lock(&self, table: &str) -> Transaction<'static, bms_postgres::sqlx::Postgres> {
+    /// Runs SQL, and keeps its transaction open with all of its locks. `bms.` is the schema.
+    pub(crate) async fn open(&self, sql: &str) -> Transaction<'static, bms_postgres::sqlx::Postgres> {
         let mut transaction = self.pool.begin().await.unwrap();
-        let lock = format!("lock table {}.{table} in access exclusive mode", self.name);
-        transaction.execute(AssertSqlSafe(lock)).await.unwrap();
+        transaction.execute(AssertSqlSafe(self.named(sql))).await.unwrap();
         transaction
+    }
+
+    fn named(&self, sql: &str) -> String {
+        sql.replace("bms.", &format!("{}.", self.name))
     }
 }
 
