@@ -16,6 +16,10 @@ const DEADLINE: Duration = Duration::from_secs(3);
 const DEADLINES: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(60);
 /// How many connections a process opens by default.
 const CONNECTIONS: u32 = 16;
+/// For how long a show is sold as it was read, by default.
+const LISTING_LIFE: Duration = Duration::from_secs(2);
+/// The longest time that makes sense for that.
+const LONGEST_LISTING_LIFE: Duration = Duration::from_mins(1);
 const SCHEMA: &str = "bms";
 /// The longest name that Postgres keeps whole, in bytes.
 const MAX_NAME: usize = 63;
@@ -28,6 +32,7 @@ pub struct PostgresConfig {
     pub(crate) schema: Schema,
     pub(crate) deadline: Duration,
     pub(crate) connections: u32,
+    pub(crate) listing_life: Duration,
     pub(crate) transaction_pooling: bool,
     pub(crate) strict: bool,
 }
@@ -46,6 +51,7 @@ impl PostgresConfig {
             schema: Schema::default(),
             deadline: DEADLINE,
             connections: CONNECTIONS,
+            listing_life: LISTING_LIFE,
             transaction_pooling: false,
             strict: false,
         })
@@ -94,7 +100,22 @@ impl PostgresConfig {
         self
     }
 
-    /// A replica to read the catalogue from. It lags behind: what was just changed may be shown as it was.
+    /// For how long a show is sold as it was read, at most 60 s; 2 s by default, and zero reads it for every call. For so long
+    /// this process may sell by prices that another has changed, and go on after another has closed or cancelled the show.
+    /// What this process changes it sees at once; and a seat plan that has changed is found out when an order is made.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for more.
+    pub fn listing_life(mut self, life: Duration) -> Result<Self, Error> {
+        if life > LONGEST_LISTING_LIFE {
+            return Err(Error::Config { reason: "a show is sold as it was read for 60 s at most" });
+        }
+        self.listing_life = life;
+        Ok(self)
+    }
+
+    /// A replica to read lists of movies and shows from. It lags behind: what was just changed may be shown as it was. What
+    /// is sold is read from the primary.
     ///
     /// # Errors
     /// [`Error::Config`] when the URL makes no sense.

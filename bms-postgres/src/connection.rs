@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bms_domain::store::StoreError;
-use bms_domain::time::Clock;
+use bms_domain::time::{Clock, Timestamp};
 use chrono::{DateTime, Utc};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::config::{PostgresConfig, Schema, name_of};
 use crate::connections::Connections;
@@ -44,6 +44,8 @@ struct Shared {
     replica: Option<Connections>,
     schema: Schema,
     deadline: Duration,
+    listing_life: Duration,
+    connected: Instant,
     prepares: bool,
     warnings: Vec<Warning>,
 }
@@ -89,7 +91,16 @@ impl Postgres {
             tracing::warn!(%server, "{warning}");
         }
         let (schema, deadline) = (config.schema.clone(), config.deadline);
-        let shared = Shared { connections, replica, schema, deadline, prepares: !config.transaction_pooling, warnings };
+        let shared = Shared {
+            connections,
+            replica,
+            schema,
+            deadline,
+            listing_life: config.listing_life,
+            connected: Instant::now(),
+            prepares: !config.transaction_pooling,
+            warnings,
+        };
         Ok(Self { shared: Arc::new(shared), clock: None })
     }
 
@@ -153,6 +164,17 @@ impl Postgres {
 
     pub(crate) fn deadline(&self) -> Duration {
         self.shared.deadline
+    }
+
+    /// For how long a show is sold as it was read.
+    pub(crate) fn listing_life(&self) -> Duration {
+        self.shared.listing_life
+    }
+
+    /// Tells how old something is that this process has read: by the clock that was given, else by one that nobody sets.
+    pub(crate) fn moment(&self) -> Timestamp {
+        let running = || i64::try_from(self.shared.connected.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.clock.as_ref().map_or_else(|| Timestamp::from_millis(running()), |clock| clock.now())
     }
 
     /// Whether statements are prepared ahead.

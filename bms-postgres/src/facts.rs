@@ -14,7 +14,7 @@ use crate::migrate;
 const OLDEST: i32 = 150_000;
 
 /// The constraints and indexes without which a promise could be broken.
-const GUARDS: [&str; 10] = [
+const GUARDS: [&str; 18] = [
     "seat_claims_pkey",
     "seat_claims_order",
     "orders_pkey",
@@ -25,6 +25,14 @@ const GUARDS: [&str; 10] = [
     "payments_one_an_order",
     "payment_notices_pkey",
     "tickets_pkey",
+    "idempotency_keys_pkey",
+    "layouts_pkey",
+    "layouts_never_change",
+    "theatres_as_read",
+    "shows_movie",
+    "shows_screen",
+    "shows_layout",
+    "shows_amounts",
 ];
 
 /// Refuses a server that cannot be used, and says what is unsafe about one that can.

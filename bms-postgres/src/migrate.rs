@@ -18,7 +18,7 @@ macro_rules! migrations {
 }
 
 /// Every migration: number, name, text.
-const MIGRATIONS: [(i64, &str, &str); 1] = migrations![(1, "0001_orders")];
+const MIGRATIONS: [(i64, &str, &str); 3] = migrations![(1, "0001_orders"), (2, "0002_idempotency"), (3, "0003_catalogue")];
 
 /// What migrating did.
 #[derive(Clone, Debug, PartialEq, Eq)]

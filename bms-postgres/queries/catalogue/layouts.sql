@@ -1,0 +1,2 @@
+-- $1 layouts
+select id, plan::text as plan from bms.layouts where id = any($1)

@@ -1,0 +1,2 @@
+-- $1 movie
+select * from bms.movies where id = $1

@@ -1,0 +1,2 @@
+-- Movies by id. $1 after this one, or null; $2 limit
+select * from bms.movies where id > coalesce($1, '') collate "C" order by id limit $2
