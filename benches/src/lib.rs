@@ -31,7 +31,14 @@ pub struct Venue {
 /// # Errors
 /// When the made-up catalogue is refused, which would be a bug here.
 pub fn venue(shows: usize, seats: u32) -> Result<Venue, Failure> {
-    let ports = Ports::in_memory(Arc::new(SystemClock), Arc::new(SandboxGateway));
+    block_on(venue_on(Ports::in_memory(Arc::new(SystemClock), Arc::new(SandboxGateway)), shows, seats))
+}
+
+/// A service on other stores, with the same catalogue.
+///
+/// # Errors
+/// When a store does not take the catalogue.
+pub async fn venue_on(ports: Ports, shows: usize, seats: u32) -> Result<Venue, Failure> {
     let layout = Layout::parse(plan(seats)?)?;
     let names = layout.names(&(0..seats).collect()).ids().collect();
     let ids = (0..shows).map(|n| ShowId::parse(&format!("show-{n}"))).collect::<Result<Vec<_>, _>>()?;
@@ -69,7 +76,7 @@ pub fn venue(shows: usize, seats: u32) -> Result<Venue, Failure> {
     let shows = ids.iter().map(show).collect::<Result<Vec<_>, _>>()?;
     let entries =
         CatalogueWrite { movies: vec![movie.clone()], layouts: vec![Arc::new(layout)], theatres: vec![theatre.clone()], shows };
-    block_on(ports.catalogue.write(&entries))?;
+    ports.catalogue.write(&entries).await?;
     let mut policy = Policy::default();
     policy.limits.per_user_and_show = u32::MAX;
     let service = BookingService::builder(ports).policy(policy).build()?;
