@@ -28,6 +28,31 @@
 //! comes, so a receiver that knows it has had the event), `webhook-timestamp` the second of the attempt, and
 //! `webhook-signature` one `v1,<base64 of HMAC-SHA256>` for each secret, of `<id>.<timestamp>.<body>`.
 //!
+//! A receiver in Rust, without such a library:
+//!
+//! ```
+//! use base64::Engine as _;
+//! use base64::engine::general_purpose::STANDARD;
+//! use hmac::{Hmac, KeyInit as _, Mac as _};
+//!
+//! /// Whether a request is from who knows the secret (`whsec_…`), and not an old one that was recorded. `now` in seconds.
+//! fn is_ours(secret: &str, id: &str, timestamp: &str, signatures: &str, body: &[u8], now: u64) -> bool {
+//!     let Ok(key) = STANDARD.decode(secret.trim_start_matches("whsec_")) else { return false };
+//!     let Ok(mac) = Hmac::<sha2::Sha256>::new_from_slice(&key) else { return false };
+//!     let mac = mac.chain_update(format!("{id}.{timestamp}.")).chain_update(body);
+//!     let is_fresh = timestamp.parse::<u64>().is_ok_and(|at| at.abs_diff(now) <= 5 * 60);
+//!     let mut signatures = signatures.split(' ').filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok());
+//!     // Compares in constant time.
+//!     is_fresh && signatures.any(|signature| mac.clone().verify_slice(&signature).is_ok())
+//! }
+//!
+//! let (secret, id, at) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330");
+//! let signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+//! assert!(is_ours(secret, id, at, signature, br#"{"test": 2432232314}"#, 1_614_265_400));
+//! assert!(!is_ours(secret, id, at, signature, br#"{"test": 0}"#, 1_614_265_400));
+//! assert!(!is_ours(secret, id, at, signature, br#"{"test": 2432232314}"#, 1_700_000_000));
+//! ```
+//!
 //! Any 2xx says that the event was taken. Everything else, redirects and 410 too, says that it was not: it comes again
 //! after a pause, and is a dead letter in the end, as the service's policy has it.
 
@@ -114,7 +139,22 @@ impl WebhookSink {
     /// How long one request may take, from the connection to the end of the answer's head.
     pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
-    /// The longest that a batch takes, whatever the receiver does. Give the relay a longer lease.
+    /// The longest that a batch takes, whatever the receiver does. Give [the relay](bms_domain::BookingService::relay) a longer
+    /// lease:
+    ///
+    /// ```
+    /// # use bms_adapters_http::webhooks::{WebhookError, WebhookSink};
+    /// # use bms_domain::{BookingService, Error};
+    /// # use std::time::Duration;
+    /// # async fn example(service: BookingService, secret: secrecy::SecretString) -> Result<(), Box<dyn std::error::Error>> {
+    /// let sink = WebhookSink::new("https://example.org/hook", &secret)?;
+    /// let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    /// loop {
+    ///     ticks.tick().await;
+    ///     service.relay(&sink, 1_000, WebhookSink::LONGEST_BATCH + Duration::from_secs(20)).await?;
+    /// }
+    /// # }
+    /// ```
     pub const LONGEST_BATCH: Duration = Duration::from_secs(LAST_START.as_secs() + Self::REQUEST_DEADLINE.as_secs());
 
     /// A sink that posts to `url`, signed with `secret`: 24 to 64 random bytes in base64, behind `whsec_` or alone.
