@@ -16,6 +16,8 @@ mod shape;
 mod shutdown;
 mod state;
 mod trace;
+#[cfg(feature = "webhooks")]
+pub mod webhooks;
 mod written;
 
 use std::sync::Arc;

@@ -73,7 +73,10 @@ pub struct OrderEvent {
 /// Takes events out into the world: a log, a queue, a webhook.
 #[async_trait]
 pub trait EventSink: Send + Sync + 'static {
-    /// Publishes events, oldest first. They come again until they were published once, so a consumer looks at the key.
+    /// Publishes events, oldest first. They come again until they were published once, so a consumer looks at the key. When
+    /// one does not arrive, later ones of its order must not be published in this call; those of other orders may.
+    ///
+    /// May be dropped at any await: then nothing of the batch counts as published.
     ///
     /// # Errors
     /// [`PublishError`] names those that were published all the same; the others come again.
@@ -86,6 +89,9 @@ pub trait EventSink: Send + Sync + 'static {
 pub struct PublishError {
     /// The events that were published.
     pub published: Vec<EventKey>,
+    /// The events that were not tried at all, for want of time, say. They come again when their lease is over, and it does
+    /// not count as an attempt. Those behind one that failed need not be named.
+    pub untried: Vec<EventKey>,
     /// What the sink said.
     #[source]
     pub source: Option<BoxError>,

@@ -18,3 +18,8 @@ fn orders() {
         |clock| async move { Fresh::new(MemoryOrders::new(Arc::new(clock))) },
     );
 }
+
+#[test]
+fn outbox() {
+    sequences::outbox(sequences::config(250, file!()), |clock| async move { Fresh::new(MemoryOrders::new(Arc::new(clock))) });
+}

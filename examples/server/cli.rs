@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bms_adapters_http::RateLimit;
+use bms_domain::id::OrderId;
+use bms_domain::time::Timestamp;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
@@ -37,6 +39,10 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Checks a catalogue file and loads it into a running server.
     Import(ImportOptions),
+    /// Tidies up once, says what it did, and ends: for a scheduler. With --webhook-url it publishes waiting events too.
+    Sweep(SweepOptions),
+    /// Puts events back that were published or given up, so that the servers publish them again.
+    Replay(ReplayOptions),
 }
 
 #[derive(Args)]
@@ -93,7 +99,11 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "BMS_CATALOGUE", value_name = "FILE")]
     pub(crate) catalogue: Option<PathBuf>,
 
-    /// How often to tidy up: retire what has expired, ask after payments under way, publish events to the log.
+    #[command(flatten)]
+    pub(crate) webhooks: WebhookOptions,
+
+    /// How often to tidy up: retire what has expired, ask after payments under way, forget what is old. Events do not wait
+    /// for it.
     #[arg(long, env = "BMS_SWEEP_EVERY", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub(crate) sweep_every: Duration,
 }
@@ -125,6 +135,56 @@ pub(crate) struct StoreOptions {
     /// Refuse to start with a set-up that may lose holds, such as a Redis that evicts keys, instead of only warning.
     #[arg(long, env = "BMS_STRICT", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) strict: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct WebhookOptions {
+    /// Post what happens to orders to this address, an event a request, signed as Standard Webhooks has it.
+    #[arg(long, env = "BMS_WEBHOOK_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) webhook_url: Option<SecretString>,
+
+    /// The secret that webhooks are signed with: 24 to 64 random bytes in base64, behind whsec_ or alone. Several,
+    /// separated by commas, while it changes.
+    #[arg(long, env = "BMS_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true, value_delimiter = ',')]
+    pub(crate) webhook_secret: Vec<SecretString>,
+
+    /// Send the customer's name and e-mail address in webhooks too.
+    #[arg(long, env = "BMS_WEBHOOK_CUSTOMERS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) webhook_customers: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SweepOptions {
+    #[command(flatten)]
+    pub(crate) stores: StoreOptions,
+
+    #[command(flatten)]
+    pub(crate) webhooks: WebhookOptions,
+}
+
+#[derive(Args)]
+pub(crate) struct ReplayOptions {
+    #[command(flatten)]
+    pub(crate) which: ReplayWhich,
+
+    #[command(flatten)]
+    pub(crate) stores: StoreOptions,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ReplayWhich {
+    /// The events that were given up.
+    #[arg(long)]
+    pub(crate) dead: bool,
+
+    /// All events of an order that are still kept.
+    #[arg(long, value_name = "ID", value_parser = OrderId::parse)]
+    pub(crate) order: Option<OrderId>,
+
+    /// All events since then that are still kept, such as 2030-01-31T19:30:00Z.
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    pub(crate) since: Option<Timestamp>,
 }
 
 #[derive(Args)]
@@ -178,7 +238,20 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let cli = Cli::parse_from(["bms-server", "--jwt-secret", "canary"]);
-        assert!(!format!("{:?}", cli.options.jwt_secret).contains("canary"));
+        let cli = Cli::parse_from(["bms-server", "--jwt-secret", "canary", "--webhook-secret", "canary,canary"]);
+        let shown = format!("{:?} {:?}", cli.options.jwt_secret, cli.options.webhooks.webhook_secret);
+        assert!(!shown.contains("canary"));
+        assert_eq!(cli.options.webhooks.webhook_secret.len(), 2);
+    }
+
+    #[test]
+    fn a_replay_says_what_it_puts_back() {
+        let parsed = |options: &[&str]| Cli::try_parse_from([&["bms-server", "replay"], options].concat()).is_ok();
+        assert!(parsed(&["--dead"]));
+        assert!(parsed(&["--order", "0190163d-8694-7abc-9bf5-4b3c4c8fd001"]));
+        assert!(parsed(&["--since", "2030-01-31T19:30:00Z"]));
+        for wrong in [&[][..], &["--order", "1"], &["--since", "yesterday"], &["--dead", "--since", "2030-01-31T19:30:00Z"]] {
+            assert!(!parsed(wrong), "{wrong:?}");
+        }
     }
 }

@@ -6,10 +6,12 @@ mod import;
 mod keys;
 mod serve;
 mod stores;
+mod upkeep;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use bms_domain::id::{Caller, UserId};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -49,10 +51,18 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match cli.command {
             Some(Command::Import(import)) => import::run(import).await,
+            Some(Command::Sweep(options)) => upkeep::sweep(options).await,
+            Some(Command::Replay(options)) => upkeep::replay(options).await,
             None => serve::run(cli.options).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
+}
+
+/// The program itself, as an administrator.
+fn system() -> Result<Caller, Failure> {
+    let name = UserId::parse("bms-server").map_err(|error| Failure::Refused(error.to_string()))?;
+    Ok(Caller::admin(name))
 }
 
 fn report(failure: &Failure) -> ExitCode {

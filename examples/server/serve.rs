@@ -5,34 +5,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bms_adapters_http::{Authenticator, HttpConfig, JwtAuthenticator, Shutdown, TokioTimer, router};
+use bms_adapters_http::{Authenticator, HttpConfig, JwtAuthenticator, Shutdown, router};
 use bms_domain::BookingService;
 use bms_domain::catalogue::CatalogueDocument;
-use bms_domain::event::LogSink;
-use bms_domain::id::{Caller, ParseIdError, UserId};
+use bms_domain::id::Caller;
 use bms_domain::service::Policy;
 use tokio::net::TcpListener;
 
 use crate::cli::ServeOptions;
 use crate::stores::given;
-use crate::{Failure, demo, import, keys, stores};
-
-/// How long a call of a store may take.
-const STORE_DEADLINE: Duration = Duration::from_secs(2);
+use crate::upkeep::{self, Sinks};
+use crate::{Failure, demo, import, keys, stores, system};
 
 /// How long running requests may take to finish when the server goes down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How many things one round of upkeep does of each kind.
-const UPKEEP_BATCH: usize = 1_000;
-
 pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
-    let ports = stores::connect(&options.stores).await?;
-    let service = BookingService::builder(ports)
-        .policy(policy(&options))
-        .deadline(STORE_DEADLINE, Arc::new(TokioTimer))
-        .build()
-        .map_err(|error| Failure::Refused(format!("the limits and times: {error}")))?;
+    let sinks = Sinks::of(&options.webhooks)?;
+    let service = stores::service(&options.stores, policy(&options)).await?;
 
     let shutdown = Shutdown::new();
     let (authenticator, demo_routes) = match keys::authenticator(&options).await? {
@@ -69,7 +59,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
     })?;
     greet(listener.local_addr()?, in_demo_mode);
     tokio::spawn(begin_on_signal(shutdown.clone()));
-    tokio::spawn(upkeep(service, options.sweep_every));
+    upkeep::start(service, sinks, options.sweep_every);
 
     let begun = shutdown.clone();
     let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
@@ -101,7 +91,7 @@ fn policy(options: &ServeOptions) -> Policy {
 }
 
 async fn load_catalogues(service: &BookingService, options: &ServeOptions, in_demo_mode: bool) -> Result<(), Failure> {
-    let admin = system().map_err(|error| Failure::Refused(error.to_string()))?;
+    let admin = system()?;
     if in_demo_mode || options.demo {
         load(service, &admin, "the demo catalogue", &demo::catalogue()?).await?;
     }
@@ -124,10 +114,6 @@ async fn load(service: &BookingService, admin: &Caller, name: &str, document: &C
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn system() -> Result<Caller, ParseIdError> {
-    Ok(Caller::admin(UserId::parse("bms-server")?))
 }
 
 /// Says where to look. Whether anybody reads it makes no difference.
@@ -167,27 +153,4 @@ async fn begin_on_signal(shutdown: Shutdown) {
     }
     shutdown.begin();
     tracing::info!("going down: running requests are finished, new ones are refused");
-}
-
-/// Tidies up now and then. Nothing depends on it: expiry is decided at use.
-async fn upkeep(service: BookingService, every: Duration) {
-    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(100)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        match service.sweep(UPKEEP_BATCH).await {
-            Ok(swept) => tracing::debug!(?swept, "swept"),
-            Err(error) => tracing::warn!(%error, "the sweep was cut short"),
-        }
-        loop {
-            match service.relay(&LogSink, UPKEEP_BATCH, Duration::from_secs(30)).await {
-                Ok(UPKEEP_BATCH) => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "events were not published");
-                    break;
-                }
-            }
-        }
-    }
 }

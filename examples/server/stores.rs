@@ -2,9 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bms_adapters_http::TokioTimer;
+use bms_domain::BookingService;
 use bms_domain::memory::SandboxGateway;
-use bms_domain::service::Ports;
+use bms_domain::service::{Policy, Ports};
 use bms_domain::time::SystemClock;
 use bms_redis::{Redis, RedisConfig, RedisHolds, RedisIdempotency};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,8 +15,28 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::Failure;
 use crate::cli::StoreOptions;
 
+/// How long a call of a store may take.
+const STORE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A service on the stores that the options name.
+pub(crate) async fn service(options: &StoreOptions, policy: Policy) -> Result<BookingService, Failure> {
+    let builder = BookingService::builder(connect(options).await?).policy(policy);
+    let built = builder.deadline(STORE_DEADLINE, Arc::new(TokioTimer)).build();
+    built.map_err(|error| Failure::Refused(format!("the limits and times: {error}")))
+}
+
+/// The same, for a command that runs beside servers or without them: refused unless the orders outlive a process.
+pub(crate) async fn durable_service(options: &StoreOptions, policy: Policy) -> Result<BookingService, Failure> {
+    if given(&options.database_url).is_none() {
+        let reason = "this command works on orders that outlive a process: name their database with --database-url (DATABASE_URL). \
+                      Orders in memory are known to the server that made them alone, which sweeps and publishes by itself";
+        return Err(Failure::Refused(reason.to_owned()));
+    }
+    service(options, policy).await
+}
+
 /// Connects to what the options name.
-pub(crate) async fn connect(options: &StoreOptions) -> Result<Ports, Failure> {
+async fn connect(options: &StoreOptions) -> Result<Ports, Failure> {
     check(options)?;
     let mut ports = Ports::in_memory(Arc::new(SystemClock), Arc::new(SandboxGateway));
     if let Some(url) = given(&options.redis_url) {

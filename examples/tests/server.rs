@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use support::Server;
 
+/// A secret of webhooks.
+const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 /// No answer takes this long on loopback; a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -69,6 +72,22 @@ fn a_database_is_refused_rather_than_ignored() {
 #[test]
 fn a_short_secret_is_refused_without_being_shown() {
     refuses(&["--jwt-secret", "canary"], "32 bytes");
+}
+
+#[test]
+fn webhooks_are_signed_or_refused() {
+    refuses(&["--webhook-url", "https://u:canary@example.com/canary"], "--webhook-secret");
+    refuses(&["--webhook-url", "https://example.com/canary", "--webhook-secret", "canary"], "24 to 64");
+    refuses(&["--webhook-url", "canary", "--webhook-secret", WEBHOOK_SECRET], "http or https");
+}
+
+/// Their orders would be another process's.
+#[test]
+fn commands_on_stores_are_refused_where_nothing_outlives_a_process() {
+    refuses(&["sweep"], "--database-url");
+    refuses(&["replay", "--dead"], "--database-url");
+    refuses(&["sweep", "--redis-url", "redis://:canary@127.0.0.1:1/", "--volatile-orders"], "--database-url");
+    refuses(&["replay", "--order", "1"], "--order");
 }
 
 #[test]

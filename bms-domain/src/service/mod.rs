@@ -6,6 +6,7 @@ mod holds;
 mod orders;
 mod payments;
 mod policy;
+mod relay;
 mod requests;
 mod seatmap;
 mod upkeep;
@@ -23,6 +24,7 @@ pub use holds::BookedHold;
 pub use orders::PlacedOrder;
 pub use payments::{Notice, Payment};
 pub use policy::{Policy, PolicyError};
+pub use relay::Relayed;
 pub use seatmap::{SeatMap, SeatMapReads};
 pub use upkeep::{Readiness, Reconciled, Swept};
 

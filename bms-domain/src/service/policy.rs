@@ -29,6 +29,15 @@ pub struct Policy {
     /// The same for a quiet show, of which two readings at least `busy_map_life` apart showed the same: 30 seconds, which
     /// is also the most. No less than `busy_map_life`.
     pub quiet_map_life: Duration,
+    /// How long an event that did not arrive waits before it is tried again: 1 second, and twice as long each time.
+    pub relay_pause: Duration,
+    /// The longest that it waits: 5 minutes.
+    pub longest_relay_pause: Duration,
+    /// After how many attempts an event that did not arrive is a dead letter: 12, which is 19 minutes with the pauses
+    /// above. At least 1.
+    pub relay_attempts: u32,
+    /// For how long an outbox that keeps published events does so, for a replay: 7 days. Zero: until the next sweep.
+    pub keep_events: Duration,
 }
 
 impl Default for Policy {
@@ -43,6 +52,10 @@ impl Default for Policy {
             request_lease: Duration::from_secs(30),
             busy_map_life: Self::LONGEST_BUSY_MAP_LIFE,
             quiet_map_life: Self::LONGEST_QUIET_MAP_LIFE,
+            relay_pause: Duration::from_secs(1),
+            longest_relay_pause: Duration::from_mins(5),
+            relay_attempts: 12,
+            keep_events: Duration::from_hours(7 * 24),
         }
     }
 }
@@ -66,6 +79,9 @@ pub enum PolicyError {
     /// A seat map could be shown for too long.
     #[error("busy_map_life must be at most 5 s, and quiet_map_life at most 30 s and no less than busy_map_life")]
     MapLife,
+    /// Events would be tried again at once, or never.
+    #[error("relay_pause must be at most longest_relay_pause, and relay_attempts at least 1")]
+    Relay,
 }
 
 impl Policy {
@@ -85,6 +101,8 @@ impl Policy {
             ("checkout_grace", self.checkout_grace),
             ("longest_hold", self.longest_hold),
             ("request_lease", self.request_lease),
+            ("relay_pause", self.relay_pause),
+            ("longest_relay_pause", self.longest_relay_pause),
         ] {
             if time < Duration::from_millis(1) || time > day {
                 return Err(PolicyError::Time(name));
@@ -109,7 +127,16 @@ impl Policy {
         {
             return Err(PolicyError::MapLife);
         }
+        if self.relay_pause > self.longest_relay_pause || self.relay_attempts == 0 {
+            return Err(PolicyError::Relay);
+        }
         Ok(())
+    }
+
+    /// How long an event waits after so many attempts that failed: at least 1.
+    pub(super) fn pause_after(&self, attempts: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1));
+        self.relay_pause.saturating_mul(doubled).min(self.longest_relay_pause)
     }
 
     /// How long from now an order keeps its seats held.
@@ -128,6 +155,14 @@ mod tests {
     }
 
     #[test]
+    fn events_pause_twice_as_long_each_time_up_to_the_longest() {
+        let policy = Policy::default();
+        let pauses: Vec<u64> = (1..policy.relay_attempts).map(|attempts| policy.pause_after(attempts).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert_eq!(policy.pause_after(u32::MAX), policy.longest_relay_pause);
+    }
+
+    #[test]
     fn a_policy_that_breaks_a_promise_is_refused() {
         let policy = Policy { order_ttl: Duration::from_mins(25), ..Policy::default() };
         assert_eq!(policy.check(None), Err(PolicyError::LongestHold));
@@ -136,6 +171,10 @@ mod tests {
         assert_eq!(policy.check(None), Err(PolicyError::Time("hold_ttl")));
         let policy = Policy { limits: SeatLimits { per_hold: 101, per_user_and_show: 1 }, ..Policy::default() };
         assert_eq!(policy.check(None), Err(PolicyError::Limit("limits.per_hold")));
+        for (pause, attempts) in [(301, 12), (1, 0)] {
+            let policy = Policy { relay_pause: Duration::from_secs(pause), relay_attempts: attempts, ..Policy::default() };
+            assert_eq!(policy.check(None), Err(PolicyError::Relay));
+        }
         let second = Duration::from_secs(1);
         for (busy, quiet, right) in [(0, 0, true), (0, 30, true), (5, 5, true), (6, 30, false), (5, 31, false), (5, 4, false)] {
             let policy = Policy { busy_map_life: busy * second, quiet_map_life: quiet * second, ..Policy::default() };

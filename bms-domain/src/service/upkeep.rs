@@ -1,5 +1,4 @@
-//! Upkeep: nothing here is needed for the promises; it tidies up, mends early what would be mended late, and takes
-//! events out. Safe to run in many processes at once.
+//! Upkeep: nothing here is needed for the promises; it tidies up, and mends early what would be mended late. Safe to run in many processes at once.
 
 use std::time::Duration;
 
@@ -7,8 +6,6 @@ use super::BookingService;
 use super::catalogue::Page;
 use super::orders::require_admin;
 use crate::error::Error;
-use crate::event::EventSink;
-use crate::event::OrderEvent;
 use crate::id::{Caller, OrderId, ShowId};
 use crate::payment::{PaymentReference, RefundDue};
 use crate::store::{Fence, OccupancyRead, StoreError};
@@ -32,6 +29,8 @@ pub struct Swept {
     pub seats: usize,
     /// Answers to idempotency keys that were forgotten.
     pub answers: usize,
+    /// Published events that the outbox forgot.
+    pub events: usize,
 }
 
 /// What reconciling a show with the durable store did.
@@ -54,8 +53,8 @@ pub struct Readiness {
 
 impl BookingService {
     /// Retires expired holds, asks the provider about payments that are under way for orders past their end, persists
-    /// expired orders, reconciles the shows that were sold or cancelled lately, and forgets old answers: each at most
-    /// `limit`.
+    /// expired orders, reconciles the shows that were sold or cancelled lately, and forgets old answers and old
+    /// published events: each at most `limit`.
     ///
     /// # Errors
     /// `Unavailable`, from the first store that does not answer; what the others can do is done all the same. A provider
@@ -69,6 +68,7 @@ impl BookingService {
             self.sweep_orders(limit, &mut swept).await,
             self.sweep_shows(limit, &mut swept).await,
             self.of_keys(self.ports().idempotency.sweep(limit)).await.map(|answers| swept.answers = answers).map_err(Error::from),
+            self.sweep_events(limit, &mut swept).await,
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| swept)
     }
@@ -97,6 +97,12 @@ impl BookingService {
         Ok(())
     }
 
+    /// Forgets events that were published long ago.
+    async fn sweep_events(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
+        swept.events = self.of_orders(self.ports().outbox.prune(self.policy().keep_events, limit)).await?;
+        Ok(())
+    }
+
     /// Reconciles the shows that were sold or cancelled lately.
     async fn sweep_shows(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
         for show in self.of_orders(self.orders().sales_within(LATELY, limit)).await? {
@@ -120,29 +126,6 @@ impl BookingService {
         let (added, freed) = self.prime(&listing, fence).await?;
         self.shared.maps.forget(show);
         Ok(Reconciled { added, freed })
-    }
-
-    /// Publishes up to `limit` waiting events, at least once, in order for each order. Says how many were published.
-    /// What the sink did not take comes again once `lease` is over.
-    ///
-    /// # Errors
-    /// `Unavailable` when the outbox does not answer.
-    pub async fn relay(&self, sink: &dyn EventSink, limit: usize, lease: Duration) -> Result<usize, Error> {
-        let outbox = &self.ports().outbox;
-        let deliveries = self.of_orders(outbox.claim(limit, lease)).await?;
-        let events: Vec<OrderEvent> = deliveries.into_iter().map(|delivery| delivery.event).collect();
-        if events.is_empty() {
-            return Ok(0);
-        }
-        let published = match sink.publish(&events).await {
-            Ok(()) => events.iter().map(|event| event.key).collect(),
-            Err(error) => {
-                tracing::warn!(%error, events = events.len(), "events were not published, and will come again");
-                error.published
-            }
-        };
-        self.of_orders(outbox.published(&published)).await?;
-        Ok(published.len())
     }
 
     /// Payments that are to be given back, by order and reference, those after `after`, `limit` of 1–100 at most. For

@@ -58,7 +58,8 @@ pub trait Outbox: Send + Sync + 'static {
     async fn postpone(&self, events: &[EventKey], by: Duration) -> Result<(), StoreError>;
 
     /// These will not arrive: counts an attempt of each, and makes them dead letters, which are not given out again. Later
-    /// events of their orders are nobody's any more, and wait behind them; other orders go on. What was published, or is dead, stays as it is.
+    /// events of their orders are nobody's any more and not postponed, but wait behind them; other orders go on. What was
+    /// published, or is dead, stays as it is.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.

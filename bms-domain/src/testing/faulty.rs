@@ -240,11 +240,11 @@ impl Failure for GatewayError {
 
 impl Failure for PublishError {
     fn unavailable() -> Self {
-        Self { published: Vec::new(), source: None }
+        Self { published: Vec::new(), untried: Vec::new(), source: None }
     }
 
     fn lost() -> Self {
-        Self { published: Vec::new(), source: None }
+        Self { published: Vec::new(), untried: Vec::new(), source: None }
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bms_domain::error::Error;
-use bms_domain::event::{EventKey, EventSink, OrderEvent, OrderEventKind, PublishError};
 use bms_domain::id::OrderId;
 use bms_domain::memory::MemoryHolds;
 use bms_domain::money::Money;
@@ -17,7 +16,6 @@ use bms_domain::testing::{ManualClock, SeededIds, sample};
 use bms_domain::time::Clock as _;
 use bms_domain::{BookingService, hold::HoldState};
 use futures::executor::block_on;
-use parking_lot::Mutex;
 
 use crate::rig::{HOUR, Rig, admin, names, show, user_of};
 
@@ -284,44 +282,6 @@ fn what_the_hold_store_missed_is_mended() {
         rig.faults.heal();
         assert_eq!((swept(&rig).await, marked(&rig).await), (1, vec![]));
         assert_eq!(swept(&rig).await, 0);
-    });
-}
-
-/// A sink that takes so many events of a batch, and then fails.
-struct Flaky {
-    takes: usize,
-    taken: Mutex<Vec<(EventKey, OrderEventKind)>>,
-}
-
-#[async_trait]
-impl EventSink for Flaky {
-    async fn publish(&self, events: &[OrderEvent]) -> Result<(), PublishError> {
-        let taken: Vec<_> = events.iter().take(self.takes).map(|event| (event.key, event.kind)).collect();
-        self.taken.lock().extend(&taken);
-        if taken.len() == events.len() {
-            return Ok(());
-        }
-        Err(PublishError { published: taken.into_iter().map(|(key, _)| key).collect(), source: None })
-    }
-}
-
-/// Events leave at least once and in order, through a sink that fails half way.
-#[test]
-fn the_relay_publishes_every_event_in_order() {
-    block_on(async {
-        let rig = Rig::new().await;
-        let lease = Duration::from_secs(30);
-        let bought = rig.bought("ann", &[1], 1).await;
-        rig.service.cancel_order(&admin(), bought.id).await.unwrap();
-        let sink = Flaky { takes: 1, taken: Mutex::default() };
-        for _ in 0..20 {
-            rig.service.relay(&sink, 2, lease).await.unwrap();
-            rig.clock.advance(lease);
-        }
-        let taken = sink.taken.lock().clone();
-        let kinds: Vec<_> = taken.iter().map(|(_, kind)| *kind).filter(|kind| *kind != OrderEventKind::RefundDue).collect();
-        assert_eq!(kinds, [OrderEventKind::Created, OrderEventKind::Confirmed, OrderEventKind::Cancelled]);
-        assert!(taken.windows(2).all(|pair| pair[0].0 < pair[1].0), "{taken:?}");
     });
 }
 

@@ -14,4 +14,5 @@ mod interleavings;
 mod maps;
 mod outages;
 mod owners;
+mod relay;
 mod rig;

@@ -32,7 +32,7 @@ impl Waiting {
 pub(super) struct Queue {
     next: u64,
     waiting: BTreeMap<u64, Waiting>,
-    /// The events of orders with a dead letter, apart, so that nobody looks through them who asks for the next ones.
+    /// Dead letters and the events behind them, apart, so that nobody looks through them who asks for the next ones.
     stopped: BTreeMap<u64, Waiting>,
     places: BTreeMap<EventKey, u64>,
     dead: BTreeMap<EventKey, u64>,
@@ -40,7 +40,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn push(&mut self, event: OrderEvent) {
-        let queue = if self.is_stopped(event.key.order) { &mut self.stopped } else { &mut self.waiting };
+        let queue = if self.first_dead(event.key.order).is_some() { &mut self.stopped } else { &mut self.waiting };
         self.places.insert(event.key, self.next);
         queue.insert(self.next, Waiting { event, attempts: 0, rests: None, is_leased: false, is_dead: false });
         self.next += 1;
@@ -95,7 +95,7 @@ impl Queue {
             if let Some(place) = self.places.get(key) {
                 self.dead.insert(*key, *place);
             }
-            for place in self.places_of(key.order) {
+            for place in self.places(*key, last(key.order)) {
                 if let Some(waiting) = self.waiting.remove(&place) {
                     self.stopped.insert(place, waiting);
                 }
@@ -151,22 +151,22 @@ impl Queue {
         self.waiting.get_mut(place).or_else(|| self.stopped.get_mut(place))
     }
 
-    fn places_of(&self, order: OrderId) -> Vec<u64> {
-        self.places.range(first(order)..=last(order)).map(|(_, place)| *place).collect()
+    fn places(&self, from: EventKey, to: EventKey) -> Vec<u64> {
+        self.places.range(from..=to).map(|(_, place)| *place).collect()
     }
 
-    fn is_stopped(&self, order: OrderId) -> bool {
-        self.dead.range(first(order)..=last(order)).next().is_some()
+    /// The first dead letter of an order.
+    fn first_dead(&self, order: OrderId) -> Option<EventKey> {
+        self.dead.range(first(order)..=last(order)).next().map(|(key, _)| *key)
     }
 
-    /// Takes an order's events in again, unless another of them is dead.
+    /// Takes an order's events in again, up to the next dead letter.
     fn go_on(&mut self, order: OrderId) {
-        if self.is_stopped(order) {
-            return;
-        }
-        for place in self.places_of(order) {
+        let until = self.first_dead(order);
+        for place in self.places(first(order), until.unwrap_or(last(order))) {
             if let Some(waiting) = self.stopped.remove(&place) {
-                self.waiting.insert(place, waiting);
+                let queue = if waiting.is_dead { &mut self.stopped } else { &mut self.waiting };
+                queue.insert(place, waiting);
             }
         }
     }

@@ -281,6 +281,7 @@ suite!(
         outbox::a_refusal_writes_no_event,
         outbox::events_of_an_order_come_in_order,
         outbox::a_leased_event_is_one_callers_alone,
+        outbox::events_stay_in_order_in_a_race,
         outbox::an_event_comes_again_until_it_was_published,
         outbox::a_later_event_waits_for_the_earlier_one,
         outbox::a_postponed_event_comes_again_at_its_time,

@@ -1,6 +1,9 @@
 //! The events that are written with the changes they tell of.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::order_kit::{Ledger, TICK, TTL, done, failed, id, succeeded, taken, under_way, wish};
 use crate::event::{EventKey, OrderEvent, OrderEventKind};
@@ -133,6 +136,41 @@ pub(crate) async fn a_leased_event_is_one_callers_alone(case: Ledger) {
     claimed.sort();
     claimed.dedup();
     assert_eq!(claimed.len(), 40);
+}
+
+/// Many relays at once: no event overtakes an earlier one of its order, and none comes twice while its lease lasts.
+pub(crate) async fn events_stay_in_order_in_a_race(case: Ledger) {
+    const ORDERS: u32 = 12;
+    for n in 1..=ORDERS {
+        case.order(n, "ann", &[n]).await;
+        case.settle(&failed(n, &format!("bad-{n}")), 1).await;
+        case.settle(&succeeded(n, &format!("pay-{n}")), n).await;
+    }
+    let arrived: Arc<Mutex<Vec<EventKey>>> = Arc::default();
+    let all = 3 * ORDERS as usize;
+    let tasks = (0..8).map(|task| {
+        let (store, arrived) = (case.store.clone(), arrived.clone());
+        async move {
+            // Somebody else may have in hand what is missing, but not for so long.
+            for _ in 0..10_000 {
+                let events = store.claim(1 + task % 3, LEASE).await.unwrap();
+                for Delivery { event, .. } in events {
+                    arrived.lock().push(event.key);
+                    store.published(&[event.key]).await.unwrap();
+                }
+                if arrived.lock().len() >= all {
+                    break;
+                }
+            }
+        }
+    });
+    case.race(tasks).await;
+    let arrived = arrived.lock().clone();
+    assert_eq!(arrived.len(), all, "{arrived:?}");
+    for n in 1..=ORDERS {
+        let of_order: Vec<u32> = arrived.iter().filter(|key| key.order == id(n)).map(|key| key.sequence).collect();
+        assert_eq!(of_order, [1, 2, 3], "order {n}");
+    }
 }
 
 /// At least once: what was not published comes again exactly when its lease is over; what was published never.

@@ -1,6 +1,7 @@
 //! What a store is compared with: one show, in plain maps, written from the documentation and as slow as it likes.
 
 pub mod orders;
+pub mod outbox;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -13,6 +13,7 @@
 
 mod holds;
 mod orders;
+mod outbox;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +25,7 @@ use proptest_state_machine::ReferenceStateMachine;
 
 pub use holds::hold_store;
 pub use orders::order_store;
+pub use outbox::outbox;
 
 use super::Runtime;
 
