@@ -29,6 +29,7 @@ pub(crate) const MEASURED: Scale = Scale {
     reads: 200,
     growth: &[10_000, 100_000, 1_000_000, 5_000_000],
 };
+pub(crate) const TRIED: Scale = Scale { rounds: 1, orders: 320, seats: 200, reads: 5, growth: &[100, 1_000] };
 
 /// How many connections, and callers.
 pub(crate) const CONNECTIONS: u32 = 16;
