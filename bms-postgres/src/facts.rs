@@ -14,7 +14,7 @@ use crate::migrate;
 const OLDEST: i32 = 150_000;
 
 /// The constraints and indexes without which a promise could be broken.
-const GUARDS: [&str; 10] = [
+const GUARDS: [&str; 16] = [
     "seat_claims_pkey",
     "seat_claims_order",
     "orders_pkey",
@@ -25,6 +25,12 @@ const GUARDS: [&str; 10] = [
     "payments_one_an_order",
     "payment_notices_pkey",
     "tickets_pkey",
+    "hold_shows_pkey",
+    "hold_seats_pkey",
+    "hold_seats_held_or_sold",
+    "holds_pkey",
+    "hold_sales_pkey",
+    "hold_changes_pkey",
 ];
 
 /// Refuses a server that cannot be used, and says what is unsafe about one that can.

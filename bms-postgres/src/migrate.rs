@@ -18,7 +18,7 @@ macro_rules! migrations {
 }
 
 /// Every migration: number, name, text.
-const MIGRATIONS: [(i64, &str, &str); 1] = migrations![(1, "0001_orders")];
+const MIGRATIONS: [(i64, &str, &str); 2] = migrations![(1, "0001_orders"), (4, "0004_holds")];
 
 /// What migrating did.
 #[derive(Clone, Debug, PartialEq, Eq)]
