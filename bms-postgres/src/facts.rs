@@ -14,7 +14,7 @@ use crate::migrate;
 const OLDEST: i32 = 150_000;
 
 /// The constraints and indexes without which a promise could be broken.
-const GUARDS: [&str; 18] = [
+const GUARDS: [&str; 24] = [
     "seat_claims_pkey",
     "seat_claims_order",
     "orders_pkey",
@@ -33,6 +33,12 @@ const GUARDS: [&str; 18] = [
     "shows_screen",
     "shows_layout",
     "shows_amounts",
+    "hold_shows_pkey",
+    "hold_seats_pkey",
+    "hold_seats_held_or_sold",
+    "holds_pkey",
+    "hold_sales_pkey",
+    "hold_changes_pkey",
 ];
 
 /// Refuses a server that cannot be used, and says what is unsafe about one that can.

@@ -18,7 +18,8 @@ macro_rules! migrations {
 }
 
 /// Every migration: number, name, text.
-const MIGRATIONS: [(i64, &str, &str); 3] = migrations![(1, "0001_orders"), (2, "0002_idempotency"), (3, "0003_catalogue")];
+const MIGRATIONS: [(i64, &str, &str); 4] =
+    migrations![(1, "0001_orders"), (2, "0002_idempotency"), (3, "0003_catalogue"), (4, "0004_holds")];
 
 /// What migrating did.
 #[derive(Clone, Debug, PartialEq, Eq)]
