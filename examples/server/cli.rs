@@ -39,6 +39,11 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Checks a catalogue file and loads it into a running server.
     Import(ImportOptions),
+    /// Makes the tables in the database, or brings them up to this version. Wants the right to create; serving does not.
+    Migrate(DatabaseCommand),
+    /// Audits the promises on a live database, and says what it found. Ends with 0 when nothing is wrong, with 2 when
+    /// something is, and with 1 when it could not be seen.
+    Doctor(DatabaseCommand),
     /// Tidies up once, says what it did, and ends: for a scheduler. With --webhook-url it publishes waiting events too.
     Sweep(SweepOptions),
     /// Puts events back that were published or given up, so that the servers publish them again.
@@ -123,18 +128,58 @@ pub(crate) struct StoreOptions {
     #[arg(long, env = "BMS_REDIS_CA", value_name = "FILE")]
     pub(crate) redis_ca: Option<PathBuf>,
 
-    /// Keep orders in Postgres. Refused in this version, which keeps them in memory only.
+    /// Where orders, payments and the catalogue are kept, and holds too when there is no Redis: a Postgres database, as
+    /// postgres://user:password@host:port/database. Without it everything is in memory, and gone when the server ends.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) database_url: Option<SecretString>,
+
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
 
     /// Use Redis without a database: orders, payments and tickets are gone when the server ends, and are unknown to other
     /// servers. To try it, not to sell.
     #[arg(long, env = "BMS_VOLATILE_ORDERS", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) volatile_orders: bool,
 
-    /// Refuse to start with a set-up that may lose holds, such as a Redis that evicts keys, instead of only warning.
+    /// Refuse to start with a set-up that may lose holds or orders, such as a Redis that evicts keys or a database with
+    /// synchronous_commit off, instead of only warning.
     #[arg(long, env = "BMS_STRICT", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) strict: bool,
+}
+
+/// How the database is used.
+#[derive(Args)]
+pub(crate) struct DatabaseOptions {
+    /// The schema that the tables are in.
+    #[arg(long, env = "BMS_DATABASE_SCHEMA", value_name = "NAME", default_value = "bms")]
+    pub(crate) database_schema: String,
+
+    /// The CA, as PEM, that has signed the database's certificate; the certificate is checked then, and its host name.
+    #[arg(long, env = "BMS_DATABASE_CA", value_name = "FILE")]
+    pub(crate) database_ca: Option<PathBuf>,
+
+    /// The most connections that this process opens to the database.
+    #[arg(long, env = "BMS_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value = "16")]
+    pub(crate) database_connections: u32,
+
+    /// The database is behind a pooler that hands each transaction another connection, as PgBouncer does in transaction mode.
+    #[arg(long, env = "BMS_DATABASE_TRANSACTION_POOLING", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) database_transaction_pooling: bool,
+
+    /// A replica of the database to read lists of the catalogue from.
+    #[arg(long, env = "BMS_DATABASE_REPLICA_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_replica_url: Option<SecretString>,
+}
+
+/// A command that works on a database alone.
+#[derive(Args)]
+pub(crate) struct DatabaseCommand {
+    /// The database, as postgres://user:password@host:port/database.
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: SecretString,
+
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
 }
 
 #[derive(Args)]

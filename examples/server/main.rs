@@ -1,6 +1,7 @@
-//! `bms-server`: the booking library behind HTTP, on the embedded stores or with its holds in Redis, ready to be tried.
+//! `bms-server`: the booking library behind HTTP, on the embedded stores, or with orders in Postgres and holds in Redis.
 
 mod cli;
+mod database;
 mod demo;
 mod import;
 mod keys;
@@ -28,6 +29,12 @@ enum Failure {
     Catalogue { path: String, faults: String },
     #[error("{0}{why}", why = because(.0))]
     Redis(#[from] bms_redis::Error),
+    #[error("{0}{why}", why = because(.0))]
+    Postgres(#[from] bms_postgres::Error),
+    #[error("{0}{why}", why = because(.0))]
+    Store(#[from] bms_domain::store::StoreError),
+    #[error("{0} things are wrong in this database")]
+    Unsound(usize),
     #[error("{0}")]
     Network(#[from] reqwest::Error),
     #[error("{0}")]
@@ -51,6 +58,8 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match cli.command {
             Some(Command::Import(import)) => import::run(import).await,
+            Some(Command::Migrate(command)) => database::migrate(command).await,
+            Some(Command::Doctor(command)) => database::doctor(command).await,
             Some(Command::Sweep(options)) => upkeep::sweep(options).await,
             Some(Command::Replay(options)) => upkeep::replay(options).await,
             None => serve::run(cli.options).await,
@@ -67,7 +76,10 @@ fn system() -> Result<Caller, Failure> {
 
 fn report(failure: &Failure) -> ExitCode {
     eprintln!("bms-server: {failure}");
-    ExitCode::FAILURE
+    match failure {
+        Failure::Unsound(_) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 fn log_to_stderr(format: LogFormat) {

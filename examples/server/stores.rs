@@ -1,4 +1,4 @@
-//! Chooses the stores: embedded ones, and Redis for holds and idempotency keys.
+//! Chooses the stores: embedded ones; Postgres for what must last; Redis for holds and idempotency keys.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +9,12 @@ use bms_domain::BookingService;
 use bms_domain::memory::SandboxGateway;
 use bms_domain::service::{Policy, Ports};
 use bms_domain::time::SystemClock;
+use bms_postgres::{Postgres, PostgresCatalogue, PostgresConfig, PostgresHolds, PostgresIdempotency, PostgresOrders};
 use bms_redis::{Redis, RedisConfig, RedisHolds, RedisIdempotency};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Failure;
-use crate::cli::StoreOptions;
+use crate::cli::{DatabaseOptions, StoreOptions};
 
 /// How long a call of a store may take.
 const STORE_DEADLINE: Duration = Duration::from_secs(2);
@@ -37,35 +38,56 @@ pub(crate) async fn durable_service(options: &StoreOptions, policy: Policy) -> R
 
 /// Connects to what the options name.
 async fn connect(options: &StoreOptions) -> Result<Ports, Failure> {
-    check(options)?;
     let mut ports = Ports::in_memory(Arc::new(SystemClock), Arc::new(SandboxGateway));
+    if let Some(url) = given(&options.database_url) {
+        let config = database_config(url, &options.database)?.strict(options.strict);
+        let postgres = Postgres::connect(&config).await?;
+        let orders = Arc::new(PostgresOrders::new(postgres.clone()));
+        ports.orders = orders.clone();
+        ports.outbox = orders;
+        ports.catalogue = Arc::new(PostgresCatalogue::new(postgres.clone()));
+        ports.idempotency = Arc::new(PostgresIdempotency::new(postgres.clone()));
+        ports.holds = Arc::new(PostgresHolds::new(postgres));
+    } else if given(&options.redis_url).is_some() {
+        warn_of_volatile_orders(options)?;
+    }
     if let Some(url) = given(&options.redis_url) {
         let redis = Redis::connect(redis_config(url, options)?).await?;
         ports.holds = Arc::new(RedisHolds::new(redis.clone()));
         ports.idempotency = Arc::new(RedisIdempotency::new(redis));
-        tracing::warn!(
-            "VOLATILE ORDERS: orders, payments and tickets are kept in the memory of this process alone; they are gone when \
-             it ends, and another process that shares the holds knows nothing of them and may sell their seats again"
-        );
     }
     Ok(ports)
 }
 
-/// Refuses what this version cannot do, rather than to forget orders that the caller believes durable.
-fn check(options: &StoreOptions) -> Result<(), Failure> {
-    let reason = match (given(&options.redis_url), given(&options.database_url)) {
-        (None, None) => return Ok(()),
-        (Some(_), None) if options.volatile_orders => return Ok(()),
-        (Some(_), None) => {
-            "--redis-url (REDIS_URL) alone is refused: orders must be durable, so Redis needs a database beside it; to try it \
-             with orders that are gone when the server ends, add --volatile-orders"
-        }
-        (_, Some(_)) => {
-            "--database-url (DATABASE_URL) is refused: this version keeps orders in memory only, and forgets them when the \
-             server ends; start it without a database to try it"
-        }
-    };
-    Err(Failure::Refused(reason.to_owned()))
+/// Refuses to forget orders that the caller believes durable, unless he says so.
+fn warn_of_volatile_orders(options: &StoreOptions) -> Result<(), Failure> {
+    if !options.volatile_orders {
+        let reason = "--redis-url (REDIS_URL) alone is refused: orders must be durable, so Redis needs a database beside it \
+                      (--database-url); to try it with orders that are gone when the server ends, add --volatile-orders";
+        return Err(Failure::Refused(reason.to_owned()));
+    }
+    tracing::warn!(
+        "VOLATILE ORDERS: orders, payments and tickets are kept in the memory of this process alone; they are gone when \
+         it ends, and another process that shares the holds knows nothing of them and may sell their seats again"
+    );
+    Ok(())
+}
+
+/// How the options say that the database is used.
+pub(crate) fn database_config(url: &SecretString, options: &DatabaseOptions) -> Result<PostgresConfig, Failure> {
+    let mut config = PostgresConfig::new(url.expose_secret())?
+        .schema(&options.database_schema)?
+        .connections(options.database_connections)?
+        .transaction_pooling(options.database_transaction_pooling);
+    if let Some(replica) = given(&options.database_replica_url) {
+        config = config.catalogue_replica(replica.expose_secret())?;
+    }
+    if let Some(path) = &options.database_ca {
+        // Read here only to say so if it cannot be.
+        read_certificate(path)?;
+        config = config.ca_certificate(path);
+    }
+    Ok(config)
 }
 
 fn redis_config(url: &SecretString, options: &StoreOptions) -> Result<RedisConfig, Failure> {
