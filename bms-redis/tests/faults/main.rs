@@ -9,6 +9,7 @@
 
 mod clock_steps;
 mod costs;
+mod expiry;
 mod full_memory;
 mod live_changes;
 mod losses;
