@@ -49,45 +49,6 @@ async fn a_wrong_or_missing_login_is_named() {
     }
 }
 
-/// What the scripts use, as ACL rules.
-fn script_rules() -> Vec<String> {
-    let commands = include_str!("../lua/check.lua").lines().filter_map(|line| line.strip_prefix("try('")?.split('\'').next());
-    commands.map(|command| format!("+{}", command.to_lowercase())).collect()
-}
-
-#[tokio::test]
-async fn a_user_who_may_do_what_is_documented_is_enough_and_less_is_named() {
-    let rules = "app on >pass ~bms:* &bms:* -@all +info +ping +evalsha +eval +ssubscribe +sunsubscribe";
-    let rules = format!("{rules} {}", script_rules().join(" "));
-    let server = Server::builder().user(&rules).user("zoe9 on >pass ~bms:* -@all +ping").start().unwrap();
-    let redis = Redis::connect(config(&server.url_of("app", "pass"))).await.unwrap();
-    redis.ping().await.unwrap();
-    assert!(redis.warnings().iter().all(|warning| !matches!(warning, Warning::Untold { .. })));
-    let error = refused(config(&server.url_of("zoe9", "pass"))).await;
-    assert!(matches!(error, Error::NotPermitted { .. }), "{error:?}");
-    assert!(!all_of(&error).contains("zoe9"), "{error:?}");
-}
-
-#[tokio::test]
-async fn each_command_that_a_user_may_not_use_is_named_before_it_fails_half_way() {
-    let all = "on >pass ~bms:* &bms:* +@all";
-    for rule in script_rules() {
-        let command = rule.trim_start_matches('+').to_uppercase();
-        let server = Server::builder().user(format!("app {all} -{command}")).start().unwrap();
-        let url = server.url_of("app", "pass");
-        if command == "SPUBLISH" {
-            let redis = Redis::connect(config(&url)).await.unwrap();
-            assert!(redis.warnings().iter().any(|warning| matches!(warning, Warning::Untold { .. })));
-            continue;
-        }
-        let error = refused(config(&url)).await;
-        assert!(matches!(error, Error::NotPermitted { .. }) && all_of(&error).contains(&command), "{command}: {error:?}");
-    }
-    let server = Server::builder().user("app on >pass ~bms:* resetchannels +@all").start().unwrap();
-    let redis = Redis::connect(config(&server.url_of("app", "pass"))).await.unwrap();
-    assert!(redis.warnings().iter().any(|warning| matches!(warning, Warning::Untold { .. })));
-}
-
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_is_named() {
     let server = Server::start().unwrap();

@@ -14,7 +14,6 @@ mod full_memory;
 mod live_changes;
 mod losses;
 mod lost_replies;
-mod permissions;
 mod races;
 mod random_losses;
 mod restarts;
