@@ -13,7 +13,7 @@ use futures::{StreamExt as _, stream};
 
 use crate::support::audit::audit;
 use crate::support::rig::{PREFIX, connect_within};
-use crate::support::{TTL, prime, until, wish};
+use crate::support::{TTL, prime, scripts_called, until, wish};
 
 /// What a sweep retires at the most, whatever it is told.
 const MOST: usize = 10_000;
@@ -44,12 +44,6 @@ impl Stores {
         placed.buffer_unordered(256).collect::<Vec<()>>().await;
         self.clock.advance(TTL);
     }
-
-    /// How many scripts were called so far.
-    fn calls(&self) -> u64 {
-        let stats = self.server.info("cmdstat_evalsha").unwrap();
-        stats.split(',').find_map(|part| part.strip_prefix("calls=")).unwrap().parse().unwrap()
-    }
 }
 
 /// A show of this shard.
@@ -79,9 +73,9 @@ async fn a_sweep_after_a_rush_is_bounded_and_goes_in_steps() {
     let stores = Stores::new().await;
     stores.expire(&sample::show("gala"), 10_050).await;
     assert_eq!(stores.holds.sweep(0).await.unwrap(), 0);
-    let before = stores.calls();
+    let before = scripts_called(&stores.server);
     assert_eq!(stores.holds.sweep(usize::MAX).await.unwrap(), MOST);
-    let steps = stores.calls() - before - SHARDS;
+    let steps = scripts_called(&stores.server) - before - SHARDS;
     assert!(steps >= MOST as u64 / 256, "{MOST} holds in {steps} steps");
     assert_eq!(stores.holds.sweep(usize::MAX).await.unwrap(), 50);
     assert_eq!(stores.holds.sweep(usize::MAX).await.unwrap(), 0);
@@ -132,10 +126,10 @@ async fn asking_again_shares_one_deadline() {
     .await;
     let hasty = RedisHolds::new(connected.get().unwrap().clone()).with_clock(Arc::new(stores.clock.clone()));
 
-    let (began, before) = (Instant::now(), stores.calls());
+    let (began, before) = (Instant::now(), scripts_called(&stores.server));
     let first = hasty.occupancy(&show).await;
     assert!(matches!(first, Err(StoreError::Unavailable { store: "redis", .. })), "after {:?}: {first:?}", began.elapsed());
-    assert!(stores.calls() > before + 1, "it asked again for as long as it could");
+    assert!(scripts_called(&stores.server) > before + 1, "it asked again for as long as it could");
     until("an answer", || async {
         matches!(hasty.occupancy(&show).await, Ok(OccupancyRead::Known(known)) if known.held.count() == 0)
     })

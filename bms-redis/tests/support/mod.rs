@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use bms_domain::id::ShowId;
 use bms_domain::store::{HoldStore as _, OccupancyRead, PlaceHold, SeatLimits, ShowClaims};
 use bms_domain::testing::{Fresh, ManualClock, Runtime, sample};
+use bms_redis::testing::Server;
 use bms_redis::{Redis, RedisConfig, RedisHolds};
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -55,6 +56,12 @@ pub async fn connect(url: &str) -> Redis {
 /// A hold store that nothing was done to.
 pub async fn fresh_holds(url: &str, clock: ManualClock) -> Fresh<RedisHolds> {
     Fresh::new(RedisHolds::new(connect(url).await).with_clock(Arc::new(clock)))
+}
+
+/// How many scripts were called at a server so far, by their hashes.
+pub fn scripts_called(server: &Server) -> u64 {
+    let stats = server.info("cmdstat_evalsha").unwrap_or_default();
+    stats.split(',').find_map(|part| part.strip_prefix("calls=")).map_or(0, |calls| calls.parse().unwrap())
 }
 
 /// How long the holds of [`wish`] last.
