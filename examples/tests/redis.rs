@@ -186,13 +186,70 @@ async fn without_redis_nothing_is_held_and_payments_are_confirmed_until_it_is_ba
 async fn a_live_map_shows_what_another_server_does() {
     let redis = Redis::start().unwrap();
     let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
-    let answer = two.get("/api/v1/shows/tonight/seatmap/events").await;
-    let mut live = LiveMap { answer, text: String::new() };
-    assert_eq!(live.next().await.0, "snapshot");
+    let mut live = LiveMap::open(&two, None).await;
+    assert_eq!(live.next().await.name, "snapshot");
     for (user, seat) in [("alice", "A5"), ("bob", "A6")] {
         one.held(user, &[seat]).await;
-        let (name, data) = live.next().await;
-        assert_eq!((name.as_str(), &data["held"], &data["freed"]), ("change", &json!([seat]), &json!([])));
+        live.next().await.is_change("held", &[seat]);
+    }
+}
+
+/// Whichever server he comes back to: the changes are in Redis, in their order, and none is told twice.
+#[tokio::test]
+async fn a_live_map_goes_on_at_another_server_after_what_was_seen() {
+    let redis = Redis::start().unwrap();
+    let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
+    let mut live = LiveMap::open(&one, None).await;
+    assert_eq!(live.next().await.name, "snapshot");
+    one.held("alice", &["A1"]).await;
+    let seen = live.next().await;
+    seen.is_change("held", &["A1"]);
+    drop(live);
+
+    // Missed: a hold of either server, and a sale.
+    two.held("bob", &["A2"]).await;
+    let order = one.ordered("carol", &["A3", "A4"]).await;
+    one.paid("carol", &order).await;
+    let mut back = Vec::new();
+    for office in [&two, &one] {
+        let mut live = LiveMap::open(office, Some(&seen.id)).await;
+        live.next().await.is_change("held", &["A2"]);
+        live.next().await.is_change("held", &["A3", "A4"]);
+        live.next().await.is_change("sold", &["A3", "A4"]);
+        back.push(live);
+    }
+    // And on from there, live.
+    one.held("dan", &["A5"]).await;
+    for live in &mut back {
+        live.next().await.is_change("held", &["A5"]);
+    }
+
+    // What Redis knows nothing of any more is a gap: maps begin anew, with what is so now.
+    redis.command::<()>(&["FLUSHALL"]).unwrap();
+    back.push(LiveMap::open(&two, Some("1")).await);
+    for live in &mut back {
+        let anew = live.next().await;
+        assert_eq!((anew.name.as_str(), &anew.data["heldSeatIds"]), ("snapshot", &json!([])));
+        assert!(anew.id.parse::<u64>().unwrap() > seen.id.parse().unwrap(), "versions go on growing");
+    }
+}
+
+/// What a live seat map tells.
+struct Event {
+    name: String,
+    id: String,
+    data: Value,
+}
+
+impl Event {
+    /// Fails unless nothing but this has happened to seats.
+    fn is_change(&self, what: &str, seats: &[&str]) {
+        assert_eq!(self.name, "change", "{}", self.data);
+        assert_eq!(self.id, self.data["version"].to_string());
+        for kind in ["held", "sold", "freed"] {
+            let expected = if kind == what { json!(seats) } else { json!([]) };
+            assert_eq!(self.data[kind], expected, "{kind}: {}", self.data);
+        }
     }
 }
 
@@ -203,14 +260,26 @@ struct LiveMap {
 }
 
 impl LiveMap {
-    /// The name and the data of the next event; comments are left out.
-    async fn next(&mut self) -> (String, Value) {
+    /// Opens it; `last` is the id of the last event that was seen.
+    async fn open(office: &BoxOffice, last: Option<&str>) -> Self {
+        let mut request = office.client.get(office.url("/api/v1/shows/tonight/seatmap/events"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        Self { answer, text: String::new() }
+    }
+
+    /// The next event; comments are left out.
+    async fn next(&mut self) -> Event {
         loop {
             while let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
                 if let Some(data) = field("data:") {
-                    return (field("event:").unwrap().to_owned(), serde_json::from_str(data).unwrap());
+                    let field = |name| field(name).unwrap().to_owned();
+                    return Event { name: field("event:"), id: field("id:"), data: serde_json::from_str(data).unwrap() };
                 }
             }
             let bytes = self.answer.chunk().await.unwrap().unwrap();
