@@ -10,9 +10,9 @@ use bms_redis::testing::{Cluster, Server};
 use bms_redis::{Redis, RedisConfig, RedisHolds};
 use tokio::runtime::{Builder, Handle};
 
-use crate::office::PATIENCE;
+use crate::slot_of;
+use crate::support::rig::PATIENCE;
 use crate::support::{Tokio, connect, fresh_holds, prime, scripts_called, until, wish};
-use crate::{slot_of, url};
 
 /// One cluster for the tests here, which leave it as it is; gone with the last of them.
 fn cluster() -> Arc<Cluster> {
@@ -28,7 +28,7 @@ fn cluster() -> Arc<Cluster> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_keeps_every_rule_of_a_hold_store() {
     let cluster = cluster();
-    let url = url(&cluster);
+    let url = cluster.url();
     let fresh = |clock: ManualClock| {
         let url = url.clone();
         async move { fresh_holds(&url, clock).await }
@@ -39,7 +39,7 @@ async fn a_cluster_keeps_every_rule_of_a_hold_store() {
 #[test]
 fn random_sequences_on_a_cluster_agree_with_the_model() {
     let cluster = cluster();
-    let url = url(&cluster);
+    let url = cluster.url();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let fresh = |clock: ManualClock| {
         let url = url.clone();
@@ -51,7 +51,7 @@ fn random_sequences_on_a_cluster_agree_with_the_model() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_holds_of_all_nodes_come_in_the_order_asked() {
     let cluster = cluster();
-    let holds = RedisHolds::new(connect(&url(&cluster)).await);
+    let holds = RedisHolds::new(connect(&cluster.url()).await);
     let shows: Vec<ShowId> = (0..100).map(|n| sample::show(&format!("show-{n}"))).collect();
     let owners: HashSet<u16> = shows.iter().map(|show| cluster.owner_of(slot_of(&cluster, show)).unwrap().port()).collect();
     assert_eq!(owners.len(), 3, "the shows are on all nodes");
@@ -77,7 +77,7 @@ async fn a_hundred_holds_of_all_nodes_come_in_the_order_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_holds_are_asked_for_in_one_round_trip_a_node() {
     let cluster = Cluster::start_behind_proxies(Server::builder()).unwrap();
-    let config = RedisConfig::new(&cluster.urls().join(",")).unwrap().deadline(PATIENCE).unwrap();
+    let config = RedisConfig::new(&cluster.url()).unwrap().deadline(PATIENCE).unwrap();
     let holds = RedisHolds::new(Redis::connect(config).await.unwrap());
     let (mut ids, mut shards) = (Vec::new(), HashMap::<u16, HashSet<Shard>>::new());
     for n in 0..100 {

@@ -10,27 +10,26 @@
 )]
 
 pub mod audit;
+pub mod crowd;
 pub mod rig;
+mod sales;
+pub mod watcher;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bms_domain::id::ShowId;
 use bms_domain::store::{HoldStore as _, OccupancyRead, PlaceHold, SeatLimits, ShowClaims};
 use bms_domain::testing::{Fresh, ManualClock, Runtime, sample};
-use bms_redis::testing::Server;
+use bms_redis::testing::{Server, eventually};
 use bms_redis::{Redis, RedisConfig, RedisHolds};
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 
-/// Waits until another process has done what it has to do: asks again and again, for 20 s at most.
-pub async fn until<Answer: Future<Output = bool>>(what: &str, mut asks: impl FnMut() -> Answer) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !asks().await {
-        assert!(Instant::now() < end, "{what} did not come about");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Waits until another process has done what it has to do, for a minute at most.
+pub async fn until<Answer: Future<Output = bool>>(what: &str, asks: impl FnMut() -> Answer) {
+    eventually(what, asks).await.unwrap();
 }
 
 /// Runs the suites' tasks on tokio.
