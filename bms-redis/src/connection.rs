@@ -28,7 +28,7 @@ use crate::script::{Call, Script};
 use crate::scripts;
 use facts::Facts;
 use link::{Link, Order, judge};
-use node::{Failure, Node};
+use node::{Failure, Listener, Node};
 use notices::{Notices, Subscriptions};
 
 /// A connection to Redis: one server, the primary that sentinels name, or a cluster. Cheap to clone; the stores made of it
@@ -70,7 +70,7 @@ impl Redis {
     ///
     /// Every kind of [`Error`], by what is wrong.
     pub async fn connect(config: RedisConfig) -> Result<Self, Error> {
-        let link = Link::connect(&config, Arc::new(|_| {})).await?;
+        let link = Link::connect(&config, Listener::log()).await?;
         let nodes: Vec<Node> = link.nodes().into_iter().filter(Node::is_up).collect();
         let mut warnings = Vec::new();
         for found in join_all(nodes.iter().map(|node| look(node, &config))).await {

@@ -163,6 +163,21 @@ async fn a_server_that_becomes_a_replica_is_left_until_it_is_a_primary_again() {
     set_eventually(&redis, "k", "v").await;
 }
 
+/// A call that is sent on to a node which is gone ends at once, not with its time.
+#[tokio::test]
+async fn nobody_waits_for_a_node_that_could_not_be_connected_to() {
+    let server = Server::start().unwrap();
+    server.kill();
+    let client = redis::Client::open(server.url()).unwrap();
+    let endpoint = dial::Endpoint::new(client.get_connection_info(), None, DEADLINE);
+    let node = Node::start(endpoint, Listener::log(), Error::Config { reason: "not connected yet" });
+    for _ in 0..2 {
+        tokio::time::timeout(PATIENCE / 2, node.ready(Instant::now() + PATIENCE)).await.expect("it is known to be gone");
+    }
+    server.restart().unwrap();
+    eventually("a connection", || async { node.is_up() }).await.unwrap();
+}
+
 #[tokio::test]
 async fn no_task_outlives_the_last_handle() {
     let server = Server::start().unwrap();
