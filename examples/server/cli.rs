@@ -115,13 +115,21 @@ pub(crate) struct StoreOptions {
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) redis_url: Option<SecretString>,
 
-    /// What every key and channel in Redis starts with. Servers with the same prefix share their holds.
-    #[arg(long, env = "BMS_REDIS_PREFIX", value_name = "PREFIX", default_value = "bms")]
-    pub(crate) redis_prefix: String,
+    /// What every key and channel in Redis starts with; `bms` without it. Servers with the same prefix share their holds.
+    #[arg(long, env = "BMS_REDIS_PREFIX", value_name = "PREFIX")]
+    pub(crate) redis_prefix: Option<String>,
 
     /// The CA, as PEM, that has signed Redis' certificate. Without it those of the operating system are trusted.
     #[arg(long, env = "BMS_REDIS_CA", value_name = "FILE")]
-    pub(crate) redis_ca: Option<PathBuf>,
+    pub(crate) redis_ca: Option<String>,
+
+    /// The user of the sentinels, where they have users of their own. What stands in the URL is for the servers with the data.
+    #[arg(long, env = "BMS_REDIS_SENTINEL_USER", value_name = "USER")]
+    pub(crate) redis_sentinel_user: Option<String>,
+
+    /// The password of the sentinels.
+    #[arg(long, env = "BMS_REDIS_SENTINEL_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub(crate) redis_sentinel_password: Option<SecretString>,
 
     /// Keep orders in Postgres. Refused in this version, which keeps them in memory only.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
@@ -242,6 +250,8 @@ mod tests {
         let shown = format!("{:?} {:?}", cli.options.jwt_secret, cli.options.webhooks.webhook_secret);
         assert!(!shown.contains("canary"));
         assert_eq!(cli.options.webhooks.webhook_secret.len(), 2);
+        let cli = Cli::parse_from(["bms-server", "--redis-sentinel-password", "canary"]);
+        assert!(!format!("{:?}", cli.options.stores.redis_sentinel_password).contains("canary"));
     }
 
     #[test]

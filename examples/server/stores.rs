@@ -54,7 +54,7 @@ async fn connect(options: &StoreOptions) -> Result<Ports, Failure> {
 /// Refuses what this version cannot do, rather than to forget orders that the caller believes durable.
 fn check(options: &StoreOptions) -> Result<(), Failure> {
     let reason = match (given(&options.redis_url), given(&options.database_url)) {
-        (None, None) => return Ok(()),
+        (None, None) => return check_unused(options),
         (Some(_), None) if options.volatile_orders => return Ok(()),
         (Some(_), None) => {
             "--redis-url (REDIS_URL) alone is refused: orders must be durable, so Redis needs a database beside it; to try it \
@@ -68,12 +68,48 @@ fn check(options: &StoreOptions) -> Result<(), Failure> {
     Err(Failure::Refused(reason.to_owned()))
 }
 
+/// Refuses what is about Redis where there is none: whoever set it believes that his holds are there.
+fn check_unused(options: &StoreOptions) -> Result<(), Failure> {
+    let set = [
+        ("--redis-prefix (BMS_REDIS_PREFIX)", text(&options.redis_prefix).is_some()),
+        ("--redis-ca (BMS_REDIS_CA)", text(&options.redis_ca).is_some()),
+        ("--redis-sentinel-user (BMS_REDIS_SENTINEL_USER)", text(&options.redis_sentinel_user).is_some()),
+        ("--redis-sentinel-password (BMS_REDIS_SENTINEL_PASSWORD)", given(&options.redis_sentinel_password).is_some()),
+        ("--volatile-orders (BMS_VOLATILE_ORDERS)", options.volatile_orders),
+        ("--strict (BMS_STRICT)", options.strict),
+    ];
+    let unused: Vec<&str> = set.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
+    if unused.is_empty() {
+        return Ok(());
+    }
+    let unused = unused.join(", ");
+    Err(Failure::Refused(format!(
+        "{unused}: this needs --redis-url (REDIS_URL); without it all is in the memory of this process"
+    )))
+}
+
 fn redis_config(url: &SecretString, options: &StoreOptions) -> Result<RedisConfig, Failure> {
-    let config = RedisConfig::new(url.expose_secret())?.prefix(&options.redis_prefix)?.strict(options.strict);
-    match &options.redis_ca {
-        Some(path) => Ok(config.ca_certificate(read_certificate(path)?)),
+    let mut config = RedisConfig::new(url.expose_secret())?.strict(options.strict);
+    if let Some(prefix) = text(&options.redis_prefix) {
+        config = config.prefix(prefix)?;
+    }
+    match (text(&options.redis_sentinel_user), given(&options.redis_sentinel_password)) {
+        (user, Some(password)) => config = config.sentinel_login(user, password.expose_secret())?,
+        (Some(_), None) => {
+            let reason = "--redis-sentinel-user (BMS_REDIS_SENTINEL_USER) needs --redis-sentinel-password as well";
+            return Err(Failure::Refused(reason.to_owned()));
+        }
+        (None, None) => {}
+    }
+    match text(&options.redis_ca) {
+        Some(path) => Ok(config.ca_certificate(read_certificate(Path::new(path))?)),
         None => Ok(config),
     }
+}
+
+/// An option that is there and not empty, as [`given`].
+fn text(option: &Option<String>) -> Option<&str> {
+    option.as_deref().filter(|text| !text.is_empty())
 }
 
 fn read_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
