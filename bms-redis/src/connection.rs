@@ -24,8 +24,8 @@ pub(crate) use notices::Notice;
 
 use crate::config::RedisConfig;
 use crate::error::{Error, STORE};
+use crate::lua;
 use crate::script::{Call, Script};
-use crate::scripts;
 use facts::Facts;
 use link::{Link, Order, judge};
 use node::{Failure, Listener, Node};
@@ -179,7 +179,7 @@ async fn check_rights(link: &Link, config: &RedisConfig) -> Result<Vec<Warning>,
     let (server, by) = (config.server(), Instant::now() + config.deadline);
     let keys = ["hash", "string", "set", "list"].map(|kind| format!("{}:{{check}}:{kind}", config.prefix));
     let call = keys.iter().fold(Call::new(), Call::key).number(u8::from(matches!(link, Link::Cluster(_))));
-    let answer = match link.run(Order::Script(&scripts::CHECK, &call), by).await.map_err(|failure| connecting(failure, &server)) {
+    let answer = match link.run(Order::Script(&lua::CHECK, &call), by).await.map_err(|failure| connecting(failure, &server)) {
         Ok(answer) => answer,
         Err(error @ (Error::NotPermitted { .. } | Error::Unauthenticated { .. })) => return Err(error),
         // In a cluster this may be one node of many: a program starts all the same, and shows of the others are sold.

@@ -31,8 +31,8 @@ const SUBSCRIBE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a show is watched after anybody last asked.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 
-/// How many changes a feed keeps for those who are behind.
-const KEPT: usize = 1_024;
+/// How many changes a feed keeps for those who are behind: as many as the log.
+pub(crate) const KEPT: usize = 1_024;
 
 /// The feeds of a process. The task behind them begins with the first and ends with the store.
 pub(crate) struct Feeds {

@@ -56,5 +56,5 @@ pub use wait::eventually;
 /// The script that places a hold, as it is sent: for a benchmark that runs it without this library.
 #[must_use]
 pub fn place_script() -> &'static str {
-    crate::scripts::PLACE.text()
+    crate::lua::PLACE.text()
 }
