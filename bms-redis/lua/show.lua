@@ -1,12 +1,8 @@
 -- Everything that Redis knows of one show.
 --
--- KEYS  1 records  hash of the shard: 'm' .. show its numbers, 'u' .. show .. ':' .. user how many seats a user has,
---                  'o' .. show .. ':' .. order what an order bought, 'h' .. id a hold, live or ended
---       2 seats    string: two bits a seat, by index; 0 free, 1 held, 2 sold
---       3 live     sorted set: live holds by their end
---       4 ended    list: holds that ended, oldest first
---       5 log      list: the last changes, oldest first; its name is also the channel on which they are told
---       6 due      sorted set of the shard: shows by when there is something to tidy up
+-- KEYS  1 records   2 seats   3 live   4 ended   5 log   6 due: what each is stands in the crate's README
+--       fields of the records: 'm' .. show its numbers   'u' .. show .. ':' .. user how many seats a user has
+--       'o' .. show .. ':' .. order what an order bought   'h' .. id a hold, live or ended
 -- ARGV  2 'm' .. the show's id
 --
 -- A script checks everything before it writes anything, and nothing between two writes can fail. Numbers are given to

@@ -14,7 +14,7 @@ local limit = tonumber(ARGV[3])
 local retired = retire(limit)
 save()
 local next_at = math.min(due, now + KEPT_FOR)
-for _ = 1, limit do
+for step = 1, limit do
   local oldest = call('LINDEX', ENDED, 0)
   if not oldest then break end
   local hold = read(oldest)
@@ -26,6 +26,8 @@ for _ = 1, limit do
     call('HDEL', RECORDS, oldest)
   end
   call('LPOP', ENDED)
+  -- There may be more: the next sweep goes on.
+  if step == limit then next_at = now end
 end
 if not dirty and call('EXISTS', LIVE, ENDED) == 0 then
   next_at = touched + FORGOTTEN_AFTER

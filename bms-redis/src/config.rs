@@ -152,8 +152,8 @@ impl RedisConfig {
         Ok(self)
     }
 
-    /// Refuses to connect to a server that may throw holds away, instead of only warning (P14); off by default. That is looked
-    /// at when the program connects first, not again after a failover. A replica is refused always: it runs no script that
+    /// Refuses to connect to a server that may throw holds away, instead of only warning (P14); off by default. That is refused
+    /// when the program connects first; a server that is connected to again, and would be refused, is logged. A replica is refused always: it runs no script that
     /// writes.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {

@@ -24,11 +24,11 @@ pub(crate) use notices::Notice;
 
 use crate::config::RedisConfig;
 use crate::error::{Error, STORE};
+use crate::lua;
 use crate::script::{Call, Script};
-use crate::scripts;
 use facts::Facts;
 use link::{Link, Order, judge};
-use node::{Failure, Node};
+use node::{Failure, Listener, Node};
 use notices::{Notices, Subscriptions};
 
 /// A connection to Redis: one server, the primary that sentinels name, or a cluster. Cheap to clone; the stores made of it
@@ -70,7 +70,7 @@ impl Redis {
     ///
     /// Every kind of [`Error`], by what is wrong.
     pub async fn connect(config: RedisConfig) -> Result<Self, Error> {
-        let link = Link::connect(&config, Arc::new(|_| {})).await?;
+        let link = Link::connect(&config, Listener::log()).await?;
         let nodes: Vec<Node> = link.nodes().into_iter().filter(Node::is_up).collect();
         let mut warnings = Vec::new();
         for found in join_all(nodes.iter().map(|node| look(node, &config))).await {
@@ -174,24 +174,25 @@ async fn look(node: &Node, config: &RedisConfig) -> Result<Vec<Warning>, Error> 
     Ok(facts.warnings(&server, save.as_ref().and_then(|save| save.get("save")).map(String::as_str)))
 }
 
-/// Whether the user may use what the scripts use: one that fails half-way has done half.
-async fn check_rights(link: &Link, config: &RedisConfig) -> Result<Option<Warning>, Error> {
+/// Whether the user may do all that is needed: a script that fails half-way has done half.
+async fn check_rights(link: &Link, config: &RedisConfig) -> Result<Vec<Warning>, Error> {
     let (server, by) = (config.server(), Instant::now() + config.deadline);
     let keys = ["hash", "string", "set", "list"].map(|kind| format!("{}:{{check}}:{kind}", config.prefix));
-    let call = keys.iter().fold(Call::new(), Call::key);
-    let answer = match link.run(Order::Script(&scripts::CHECK, &call), by).await.map_err(|failure| connecting(failure, &server)) {
+    let call = keys.iter().fold(Call::new(), Call::key).number(u8::from(matches!(link, Link::Cluster(_))));
+    let answer = match link.run(Order::Script(&lua::CHECK, &call), by).await.map_err(|failure| connecting(failure, &server)) {
         Ok(answer) => answer,
         Err(error @ (Error::NotPermitted { .. } | Error::Unauthenticated { .. })) => return Err(error),
         // In a cluster this may be one node of many: a program starts all the same, and shows of the others are sold.
-        Err(_) => return Ok(None),
+        Err(_) => return Ok(Vec::new()),
     };
-    let mut denied: Vec<String> = redis::from_redis_value(answer).unwrap_or_default();
-    let listed = denied.len();
-    denied.retain(|command| command != "SPUBLISH");
-    if !denied.is_empty() {
-        return Err(Error::without_commands(server, &denied));
+    let mut commands: Vec<String> = redis::from_redis_value(answer).unwrap_or_default();
+    let untold = commands.extract_if(.., |command| command == "SPUBLISH").count() > 0;
+    let unheard = commands.extract_if(.., |command| ["SSUBSCRIBE", "SUNSUBSCRIBE"].contains(&command.as_str())).count() > 0;
+    if !commands.is_empty() {
+        return Err(Error::NotPermitted { server, commands, source: None });
     }
-    Ok((listed > 0).then_some(Warning::Untold { server }))
+    let untold = untold.then(|| Warning::Untold { server: Arc::clone(&server) });
+    Ok(untold.into_iter().chain(unheard.then_some(Warning::Unheard { server })).collect())
 }
 
 async fn ask(node: &Node, command: &redis::Cmd, by: Instant) -> Result<Value, Failure> {

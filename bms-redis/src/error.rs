@@ -79,14 +79,17 @@ pub enum Error {
     },
     /// The user may not do what is needed.
     #[error(
-        "{server} does not let this user do what is needed; its ACL must allow the commands and the keys and channels of the prefix that the documentation lists"
+        "{server} does not let this user {}; its ACL must allow the commands and the keys and channels of the prefix that the documentation lists",
+        if commands.is_empty() { "do what is needed".to_owned() } else { format!("use {}", commands.join(", ")) }
     )]
     NotPermitted {
         /// Scheme, host and port.
         server: Arc<str>,
-        /// What the server said.
+        /// The commands that are missing, in capitals: `HSET`, `CLUSTER|SLOTS`. Empty where it is about keys or channels.
+        commands: Vec<String>,
+        /// What the server said, where it refused a call.
         #[source]
-        source: Cause,
+        source: Option<Cause>,
     },
     /// What answers, or hangs up, does not speak Redis' protocol.
     #[error("{server} does not answer as Redis does; check the port, and whether it wants TLS (rediss://)")]
@@ -198,6 +201,8 @@ impl Error {
             if code == "ERR" && error.detail().is_some_and(|detail| detail.starts_with("unknown command")) {
                 return Self::TooOld { server, version: "before 6.0".into() };
             }
+            // The client library has words of its own for a database that may not be chosen, around the server's.
+            let code = if code == "ERR" && refused_command(&source.to_string()).is_some() { "NOPERM" } else { code };
             return Self::answered(&server, code, source.clone()).unwrap_or(Self::Refused { server, code: code.into(), source });
         }
         if error.is_timeout() {
@@ -228,18 +233,16 @@ impl Error {
         match code {
             "OOM" => Some(Self::Full { server, source }),
             "NOAUTH" | "WRONGPASS" => Some(Self::Unauthenticated { server, source }),
-            "NOPERM" => Some(Self::NotPermitted { server, source: Arc::new(Quoted(without_user(&source.to_string()))) }),
+            "NOPERM" => {
+                let said = source.to_string();
+                let commands = refused_command(&said).into_iter().collect();
+                Some(Self::NotPermitted { server, commands, source: Some(Arc::new(Quoted(without_user(&said)))) })
+            }
             "READONLY" => Some(Self::Replica { server }),
             "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MISCONF" | "NOREPLICAS" | "MOVED" | "ASK"
             | "UNKILLABLE" => Some(Self::Refused { server, code: code.into(), source }),
             _ => None,
         }
-    }
-
-    /// The user of a server may not use commands that the scripts use.
-    pub(crate) fn without_commands(server: Arc<str>, commands: &[String]) -> Self {
-        let said = format!("this user may not use {}", commands.join(" "));
-        Self::NotPermitted { server, source: Arc::new(Quoted(said)) }
     }
 
     /// Nothing was changed.
@@ -282,6 +285,12 @@ fn quote(error: &RedisError, password: Option<&str>) -> Cause {
         text = text.replace(password, "***");
     }
     Arc::new(Quoted(text))
+}
+
+/// Redis says "… has no permissions to run the 'get' command"; of keys and channels it says something else.
+fn refused_command(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("to run the '")?;
+    rest.split_once('\'').map(|(command, _)| command.to_uppercase())
 }
 
 /// Redis says "User ann has no permissions …".

@@ -31,8 +31,8 @@ const SUBSCRIBE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a show is watched after anybody last asked.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 
-/// How many changes a feed keeps for those who are behind.
-const KEPT: usize = 1_024;
+/// How many changes a feed keeps for those who are behind: as many as the log.
+pub(crate) const KEPT: usize = 1_024;
 
 /// The feeds of a process. The task behind them begins with the first and ends with the store.
 pub(crate) struct Feeds {
@@ -65,6 +65,8 @@ struct State {
     /// failover may have lost it.
     told: Vec<u8>,
     asked: Option<Instant>,
+    /// When the last notice was taken in.
+    heard: Option<Instant>,
     used: Instant,
 }
 
@@ -179,6 +181,7 @@ impl Feed {
             newest: None,
             told: Vec::new(),
             asked: None,
+            heard: None,
             used: Instant::now(),
         };
         Self { state: Mutex::new(state), bell: Notify::new() }
@@ -240,6 +243,8 @@ impl Feed {
                 state.end = Some(version);
                 state.told.clone_from(last);
             }
+            // An answer from before the last notice would take back what that has told; it is good for who asked alone.
+            Some(end) if end > version && state.heard.is_some_and(|heard| heard >= asked) => {}
             _ => {
                 state.log = changes.iter().cloned().collect();
                 (state.start, state.end) = (after, Some(version));
@@ -269,6 +274,7 @@ impl Feed {
             Some(end) if change.version == end.saturating_add(1) => {
                 state.end = Some(change.version);
                 state.log.push_back(change);
+                state.heard = Some(Instant::now());
                 payload.clone_into(&mut state.told);
                 state.trim();
             }
@@ -411,6 +417,23 @@ mod tests {
         assert!(matches!(feed.step(10), Step::Ask));
         feed.learn(10, &log(12, &[11, 12]), Instant::now());
         assert_eq!(given(&feed, 10), [11, 12]);
+    }
+
+    /// Somebody who was far behind has asked, and notices came before his answer.
+    #[tokio::test]
+    async fn an_old_answer_takes_back_nothing_that_was_told_since() {
+        let feed = Feed::new();
+        feed.learn(10, &log(12, &[11, 12]), Instant::now());
+        let asked = Instant::now();
+        tell(&feed, 13);
+        tell(&feed, 14);
+        let told = feed.told();
+        feed.learn(8, &log(12, &[9, 10, 11, 12]), asked);
+        assert_eq!((given(&feed, 12), feed.told()), (vec![13, 14], told));
+        // What is asked for later counts: Redis may have lost what it told.
+        tokio::time::sleep_until(asked + Duration::from_millis(1)).await;
+        feed.learn(8, &log(12, &[9, 10, 11, 12]), Instant::now());
+        assert_eq!(given(&feed, 8), [9, 10, 11, 12]);
     }
 
     #[tokio::test]

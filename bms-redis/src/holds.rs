@@ -22,12 +22,24 @@ use crate::connection::{Effect, Redis};
 use crate::error::STORE;
 use crate::feed::{Feeds, Log, Step};
 use crate::keys::Keys;
+use crate::lua;
 use crate::reply::{self, Reply};
 use crate::restore;
 use crate::script::{Call, Script};
-use crate::scripts;
 
 /// Keeps holds in Redis. Cheap to clone; every clone, and every process with the same prefix, shares the same holds.
+///
+/// It keeps the promises of [`HoldStore`]: at most one live hold covers a seat (P2); each operation is one script, which
+/// changes all or nothing and names every seat in the way (P3); what has expired is free at the next use, by the clock of
+/// the Redis server (P5); placing a hold again under its id, and every other change, takes effect once (P6); each call ends
+/// by its deadline (P11), and at once while there is no connection (P13). A show that Redis has forgotten, or a part of it,
+/// answers "not primed" until it is [restored](HoldStore::restore) (P10). It does not promise that holds survive a failover.
+///
+/// A change whose answer is lost ends as [`StoreError::OutcomeUnknown`], and is not sent again: it may have taken effect, or
+/// take effect a moment later. [`get`](HoldStore::get), or the same call again, finds out.
+///
+/// It must be used within the tokio runtime that its connection was made in. [`changes`](HoldStore::changes) fails outside of
+/// one, and [`newest`](HoldStore::newest) knows nothing there.
 #[derive(Clone)]
 pub struct RedisHolds {
     redis: Redis,
@@ -39,7 +51,7 @@ pub struct RedisHolds {
 }
 
 impl RedisHolds {
-    /// Holds on a connection, under its key prefix. The time is that of the Redis server.
+    /// Holds on a connection, under its key prefix. The time is that of the Redis server. Nothing is sent yet.
     #[must_use]
     pub fn new(redis: Redis) -> Self {
         let keys = Keys::new(redis.prefix());
@@ -136,7 +148,7 @@ impl RedisHolds {
     /// that this process was told of, as it was told: if Redis does not know it any more, the log begins anew.
     async fn log(&self, show: &ShowId, after: u64, told: &[u8]) -> Result<Option<Log>, StoreError> {
         let call = self.of_show(show).number(after).arg(told);
-        let (code, mut reply) = self.settled(&scripts::CHANGES, call, Effect::Reads).await?;
+        let (code, mut reply) = self.settled(&lua::CHANGES, call, Effect::Reads).await?;
         Ok(if code == b'K' { Some(Log::read(reply.digits()?, reply.parts()?)?) } else { None })
     }
 
@@ -146,14 +158,32 @@ impl RedisHolds {
         let shards: Vec<Shard> = Shard::all().collect();
         for some in shards.chunks(SHARDS_AT_ONCE) {
             let calls = some.iter().map(|shard| self.with_now(Call::new().key(self.keys.due(*shard))).number(limit));
-            for answer in self.redis.run_all(&scripts::DUE, calls.collect(), Effect::Reads).await? {
+            for answer in self.redis.run_all(&lua::DUE, calls.collect(), Effect::Reads).await? {
                 let mut names = Reply::new(answer)?;
                 while names.left() > 0 {
-                    shows.push(codec::text(&names.bytes()?)?);
+                    // A hand in the data keeps no other show from being tidied up.
+                    match codec::text(&names.bytes()?) {
+                        Ok(show) => shows.push(show),
+                        Err(_) => tracing::warn!("what is to be tidied up in Redis is not the name of a show"),
+                    }
                 }
             }
         }
         Ok(shows)
+    }
+
+    /// Tidies one show up, and says how many holds that retired.
+    async fn sweep_show(&self, show: &ShowId, limit: usize) -> Result<usize, StoreError> {
+        let mut retired = 0;
+        loop {
+            let some = (limit - retired).min(RETIRED_A_CALL);
+            let answer = self.redis.run(&lua::SWEEP, self.of_show(show).number(some), Effect::Writes).await?;
+            let more = usize::try_from(reply::int(&answer)?).unwrap_or_default().min(some);
+            retired += more;
+            if more < some || retired >= limit {
+                return Ok(retired);
+            }
+        }
     }
 }
 
@@ -188,7 +218,7 @@ impl HoldStore for RedisHolds {
         let call = call.arg(body).arg(request.layout.as_str()).number(millis(request.ttl));
         let call = call.number(request.limits.per_hold).number(request.limits.per_user_and_show);
         let call = request.seats.iter().fold(call, Call::number);
-        let (code, mut reply) = self.settled(&scripts::PLACE, call, Effect::Writes).await?;
+        let (code, mut reply) = self.settled(&lua::PLACE, call, Effect::Writes).await?;
         let now = Timestamp::from_millis(reply.int()?);
         Ok(match code {
             b'P' => {
@@ -218,7 +248,7 @@ impl HoldStore for RedisHolds {
             let call = self.with_now(Call::new().key(self.keys.records(*shard)));
             ids_of(positions).iter().fold(call, |call, id| call.arg(Keys::hold(*id)))
         });
-        let answers = self.redis.run_all(&scripts::GET, calls.collect(), Effect::Reads).await?;
+        let answers = self.redis.run_all(&lua::GET, calls.collect(), Effect::Reads).await?;
         let mut found = vec![None; ids.len()];
         for (answer, (_, positions)) in answers.into_iter().zip(&groups) {
             let mut reply = Reply::new(answer)?;
@@ -234,29 +264,29 @@ impl HoldStore for RedisHolds {
     }
 
     async fn release(&self, id: HoldId, by: &Caller) -> Result<HoldChange, StoreError> {
-        self.command(&scripts::RELEASE, id, Some(by), HoldCommand::Release, |call| call.arg(owner_of(by))).await
+        self.command(&lua::RELEASE, id, Some(by), HoldCommand::Release, |call| call.arg(owner_of(by))).await
     }
 
     async fn begin_checkout(&self, id: HoldId, by: &Caller, checkout: &Checkout) -> Result<HoldChange, StoreError> {
         let Checkout { order, cover, longest_life } = *checkout;
         let args = |call: Call| call.arg(owner_of(by)).arg(order.uuid()).number(millis(cover)).number(millis(longest_life));
         let command = HoldCommand::BeginCheckout { order, cover, longest_life };
-        self.command(&scripts::BEGIN_CHECKOUT, id, Some(by), command, args).await
+        self.command(&lua::BEGIN_CHECKOUT, id, Some(by), command, args).await
     }
 
     async fn end_checkout(&self, id: HoldId, order: OrderId) -> Result<HoldChange, StoreError> {
         let command = HoldCommand::EndCheckout { order };
-        self.command(&scripts::END_CHECKOUT, id, None, command, |call| call.arg(order.uuid())).await
+        self.command(&lua::END_CHECKOUT, id, None, command, |call| call.arg(order.uuid())).await
     }
 
     async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {
         let call = restore::with_sale(self.of_show(&sold.show), sold)?;
-        self.redis.run(&scripts::MARK_SOLD, call, Effect::Writes).await.map(|_| ())
+        self.redis.run(&lua::MARK_SOLD, call, Effect::Writes).await.map(|_| ())
     }
 
     async fn mark_free(&self, sold: &SoldSeats) -> Result<(), StoreError> {
         let call = restore::with_sale(self.of_show(&sold.show), sold)?;
-        self.redis.run(&scripts::MARK_FREE, call, Effect::Writes).await.map(|_| ())
+        self.redis.run(&lua::MARK_FREE, call, Effect::Writes).await.map(|_| ())
     }
 
     async fn restore(&self, claims: &ShowClaims, fence: Fence) -> Result<Restored, StoreError> {
@@ -264,7 +294,7 @@ impl HoldStore for RedisHolds {
     }
 
     async fn occupancy(&self, show: &ShowId) -> Result<OccupancyRead, StoreError> {
-        let (code, mut reply) = self.settled(&scripts::OCCUPANCY, self.of_show(show), Effect::Reads).await?;
+        let (code, mut reply) = self.settled(&lua::OCCUPANCY, self.of_show(show), Effect::Reads).await?;
         let fence = Fence { frees: reply.digits()?, version: reply.digits()? };
         if code != b'K' {
             return Ok(OccupancyRead::NotPrimed(fence));
@@ -276,13 +306,13 @@ impl HoldStore for RedisHolds {
 
     async fn counts(&self, shows: &[ShowId]) -> Result<Vec<Option<Counts>>, StoreError> {
         let calls = shows.iter().map(|show| self.of_show(show)).collect();
-        let answers = self.redis.run_all(&scripts::COUNTS, calls, Effect::Reads).await?;
+        let answers = self.redis.run_all(&lua::COUNTS, calls, Effect::Reads).await?;
         let mut counts = Vec::with_capacity(shows.len());
         for (answer, show) in answers.into_iter().zip(shows) {
             let mut reply = Reply::new(answer)?;
             let mut code = reply.code()?;
             if code == b'A' {
-                (code, reply) = self.settled(&scripts::COUNTS, self.of_show(show), Effect::Reads).await?;
+                (code, reply) = self.settled(&lua::COUNTS, self.of_show(show), Effect::Reads).await?;
             }
             counts.push(if code == b'K' { Some(Counts { held: reply.count()?, sold: reply.count()? }) } else { None });
         }
@@ -327,10 +357,9 @@ impl HoldStore for RedisHolds {
             if retired >= limit {
                 break;
             }
-            let call = self.of_show(&show).number(limit - retired);
             // One show that cannot be tidied up keeps none of the others from it.
-            match self.redis.run(&scripts::SWEEP, call, Effect::Writes).await {
-                Ok(answer) => retired += usize::try_from(reply::int(&answer)?).unwrap_or_default(),
+            match self.sweep_show(&show, limit - retired).await {
+                Ok(more) => retired += more,
                 Err(error) => outcome = Err(error),
             }
         }
@@ -347,6 +376,9 @@ const SHARDS_AT_ONCE: usize = 64;
 
 /// The most holds that one sweep retires.
 const MOST_AT_ONCE: usize = 10_000;
+
+/// And the most that one call does: it keeps the server busy for a few milliseconds.
+const RETIRED_A_CALL: usize = 256;
 
 /// How many ids one call asks for: a script takes a few thousand arguments.
 const IDS_A_CALL: usize = 1_000;

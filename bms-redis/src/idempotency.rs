@@ -1,6 +1,6 @@
 //! The store of idempotency keys.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,12 +12,9 @@ use uuid::Uuid;
 use crate::codec::Unreadable;
 use crate::connection::{Effect, Redis};
 use crate::holds::millis;
+use crate::lua;
 use crate::reply::Reply;
 use crate::script::{Call, Script};
-
-static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/idempotency_begin.lua")));
-static FINISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/idempotency_finish.lua")));
-static ABANDON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/idempotency_abandon.lua")));
 
 /// How much longer Redis itself keeps what is over. A request that was begun and never finished gets its first seed again
 /// for so long; and it is room for a clock that is set forward.
@@ -85,7 +82,7 @@ impl IdempotencyStore for RedisIdempotency {
     async fn begin(&self, key: &IdempotencyKey, request: Fingerprint, seed: Uuid, lease: Duration) -> Result<Begun, StoreError> {
         let call = self.with_now(self.of(key)).arg(request.0).arg(seed);
         let call = call.number(millis(lease)).number(KEPT_LONGER.as_millis());
-        let (code, mut reply) = self.run(&BEGIN, call).await?;
+        let (code, mut reply) = self.run(&lua::BEGIN_REQUEST, call).await?;
         Ok(match code {
             b'R' => Begun::Run { seed: Uuid::from_slice(&reply.bytes()?).map_err(|_| Unreadable)? },
             b'P' => Begun::InProgress,
@@ -97,7 +94,7 @@ impl IdempotencyStore for RedisIdempotency {
 
     async fn finish(&self, key: &IdempotencyKey, answer: Vec<u8>, keep: Duration) -> Result<Vec<u8>, StoreError> {
         let call = self.with_now(self.of(key)).arg(&answer).number(millis(keep)).number(KEPT_LONGER.as_millis());
-        let (code, mut reply) = self.run(&FINISH, call).await?;
+        let (code, mut reply) = self.run(&lua::FINISH_REQUEST, call).await?;
         match code {
             b'K' => Ok(answer),
             b'F' => Ok(reply.bytes()?),
@@ -108,7 +105,7 @@ impl IdempotencyStore for RedisIdempotency {
     }
 
     async fn abandon(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
-        self.redis.run(&ABANDON, self.of(key), Effect::Writes).await.map(|_| ())
+        self.redis.run(&lua::ABANDON_REQUEST, self.of(key), Effect::Writes).await.map(|_| ())
     }
 
     /// Redis forgets by itself: always 0.

@@ -9,10 +9,10 @@ mod feed;
 mod holds;
 mod idempotency;
 mod keys;
+mod lua;
 mod reply;
 mod restore;
 mod script;
-mod scripts;
 #[cfg(feature = "testing")]
 pub mod testing;
 

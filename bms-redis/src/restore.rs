@@ -6,8 +6,8 @@ use crate::codec;
 use crate::connection::Effect;
 use crate::holds::{RedisHolds, millis, too_large};
 use crate::keys::Keys;
+use crate::lua;
 use crate::script::Call;
-use crate::scripts;
 
 /// How many orders are told at once.
 const ORDERS_A_CALL: usize = 250;
@@ -47,7 +47,7 @@ impl RedisHolds {
         let (mut added, mut freed) = (0, 0);
         for (number, part) in parts.into_iter().enumerate() {
             let call = self.restore_call(claims, fence, part, number == 0, number == last)?;
-            let (code, mut reply) = self.settled(&scripts::RESTORE, call, Effect::Writes).await?;
+            let (code, mut reply) = self.settled(&lua::RESTORE, call, Effect::Writes).await?;
             fence = Fence { frees: reply.digits()?, version: reply.digits()? };
             if code == b'S' {
                 return Ok(Restored::Stale(fence));

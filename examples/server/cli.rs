@@ -120,13 +120,21 @@ pub(crate) struct StoreOptions {
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) redis_url: Option<SecretString>,
 
-    /// What every key and channel in Redis starts with. Servers with the same prefix share their holds.
-    #[arg(long, env = "BMS_REDIS_PREFIX", value_name = "PREFIX", default_value = "bms")]
-    pub(crate) redis_prefix: String,
+    /// What every key and channel in Redis starts with; `bms` without it. Servers with the same prefix share their holds.
+    #[arg(long, env = "BMS_REDIS_PREFIX", value_name = "PREFIX")]
+    pub(crate) redis_prefix: Option<String>,
 
     /// The CA, as PEM, that has signed Redis' certificate. Without it those of the operating system are trusted.
     #[arg(long, env = "BMS_REDIS_CA", value_name = "FILE")]
-    pub(crate) redis_ca: Option<PathBuf>,
+    pub(crate) redis_ca: Option<String>,
+
+    /// The user of the sentinels, where they have users of their own. What stands in the URL is for the servers with the data.
+    #[arg(long, env = "BMS_REDIS_SENTINEL_USER", value_name = "USER")]
+    pub(crate) redis_sentinel_user: Option<String>,
+
+    /// The password of the sentinels.
+    #[arg(long, env = "BMS_REDIS_SENTINEL_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub(crate) redis_sentinel_password: Option<SecretString>,
 
     /// Where orders, payments and the catalogue are kept, and holds too when there is no Redis: a Postgres database, as
     /// postgres://user:password@host:port/database. Without it everything is in memory, and gone when the server ends.
@@ -150,17 +158,17 @@ pub(crate) struct StoreOptions {
 /// How the database is used.
 #[derive(Args)]
 pub(crate) struct DatabaseOptions {
-    /// The schema that the tables are in.
-    #[arg(long, env = "BMS_DATABASE_SCHEMA", value_name = "NAME", default_value = "bms")]
-    pub(crate) database_schema: String,
+    /// The schema that the tables are in; `bms` without it.
+    #[arg(long, env = "BMS_DATABASE_SCHEMA", value_name = "NAME")]
+    pub(crate) database_schema: Option<String>,
 
     /// The CA, as PEM, that has signed the database's certificate; the certificate is checked then, and its host name.
     #[arg(long, env = "BMS_DATABASE_CA", value_name = "FILE")]
-    pub(crate) database_ca: Option<PathBuf>,
+    pub(crate) database_ca: Option<String>,
 
-    /// The most connections that this process opens to the database.
-    #[arg(long, env = "BMS_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value = "16")]
-    pub(crate) database_connections: u32,
+    /// The most connections that this process opens to the database; 16 without it.
+    #[arg(long, env = "BMS_DATABASE_CONNECTIONS", value_name = "NUMBER")]
+    pub(crate) database_connections: Option<u32>,
 
     /// The database is behind a pooler that hands each transaction another connection, as PgBouncer does in transaction mode.
     #[arg(long, env = "BMS_DATABASE_TRANSACTION_POOLING", value_parser = clap::builder::FalseyValueParser::new())]
@@ -287,6 +295,8 @@ mod tests {
         let shown = format!("{:?} {:?}", cli.options.jwt_secret, cli.options.webhooks.webhook_secret);
         assert!(!shown.contains("canary"));
         assert_eq!(cli.options.webhooks.webhook_secret.len(), 2);
+        let cli = Cli::parse_from(["bms-server", "--redis-sentinel-password", "canary"]);
+        assert!(!format!("{:?}", cli.options.stores.redis_sentinel_password).contains("canary"));
     }
 
     #[test]

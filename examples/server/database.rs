@@ -10,10 +10,9 @@ use crate::stores::database_config;
 pub(crate) async fn migrate(command: DatabaseCommand) -> Result<(), Failure> {
     let config = database_config(&command.database_url, &command.database)?;
     let Migrated { applied, version, .. } = Postgres::migrate(&config).await?;
-    let schema = &command.database.database_schema;
     match applied.len() {
-        0 => println!("schema {schema} is at version {version} already"),
-        count => println!("schema {schema} is at version {version} now: {count} migrations were applied"),
+        0 => println!("the tables are at version {version} already"),
+        count => println!("the tables are at version {version} now: {count} migrations were applied"),
     }
     Ok(())
 }

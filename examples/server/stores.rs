@@ -38,6 +38,7 @@ pub(crate) async fn durable_service(options: &StoreOptions, policy: Policy) -> R
 
 /// Connects to what the options name.
 async fn connect(options: &StoreOptions) -> Result<Ports, Failure> {
+    check_unused(options)?;
     let mut ports = Ports::in_memory(Arc::new(SystemClock), Arc::new(SandboxGateway));
     if let Some(url) = given(&options.database_url) {
         let config = database_config(url, &options.database)?.strict(options.strict);
@@ -75,27 +76,80 @@ fn warn_of_volatile_orders(options: &StoreOptions) -> Result<(), Failure> {
 
 /// How the options say that the database is used.
 pub(crate) fn database_config(url: &SecretString, options: &DatabaseOptions) -> Result<PostgresConfig, Failure> {
-    let mut config = PostgresConfig::new(url.expose_secret())?
-        .schema(&options.database_schema)?
-        .connections(options.database_connections)?
-        .transaction_pooling(options.database_transaction_pooling);
+    let mut config = PostgresConfig::new(url.expose_secret())?.transaction_pooling(options.database_transaction_pooling);
+    if let Some(schema) = text(&options.database_schema) {
+        config = config.schema(schema)?;
+    }
+    if let Some(connections) = options.database_connections {
+        config = config.connections(connections)?;
+    }
     if let Some(replica) = given(&options.database_replica_url) {
         config = config.catalogue_replica(replica.expose_secret())?;
     }
-    if let Some(path) = &options.database_ca {
+    if let Some(path) = text(&options.database_ca) {
         // Read here only to say so if it cannot be.
-        read_certificate(path)?;
+        read_certificate(Path::new(path))?;
         config = config.ca_certificate(path);
     }
     Ok(config)
 }
 
+/// Refuses what is about a server that is not named: whoever set it believes that it is used.
+fn check_unused(options: &StoreOptions) -> Result<(), Failure> {
+    let of_redis = [
+        ("--redis-prefix (BMS_REDIS_PREFIX)", text(&options.redis_prefix).is_some()),
+        ("--redis-ca (BMS_REDIS_CA)", text(&options.redis_ca).is_some()),
+        ("--redis-sentinel-user (BMS_REDIS_SENTINEL_USER)", text(&options.redis_sentinel_user).is_some()),
+        ("--redis-sentinel-password (BMS_REDIS_SENTINEL_PASSWORD)", given(&options.redis_sentinel_password).is_some()),
+        ("--volatile-orders (BMS_VOLATILE_ORDERS)", options.volatile_orders),
+    ];
+    let database = &options.database;
+    let of_database = [
+        ("--database-schema (BMS_DATABASE_SCHEMA)", text(&database.database_schema).is_some()),
+        ("--database-ca (BMS_DATABASE_CA)", text(&database.database_ca).is_some()),
+        ("--database-connections (BMS_DATABASE_CONNECTIONS)", database.database_connections.is_some()),
+        ("--database-replica-url (BMS_DATABASE_REPLICA_URL)", given(&database.database_replica_url).is_some()),
+        ("--database-transaction-pooling (BMS_DATABASE_TRANSACTION_POOLING)", database.database_transaction_pooling),
+    ];
+    let (redis, postgres) = (given(&options.redis_url).is_some(), given(&options.database_url).is_some());
+    refuse_unused(&of_redis, redis, "--redis-url (REDIS_URL)")?;
+    refuse_unused(&of_database, postgres, "--database-url (DATABASE_URL)")?;
+    let strict = [("--strict (BMS_STRICT)", options.strict)];
+    refuse_unused(&strict, redis || postgres, "--redis-url (REDIS_URL) or --database-url (DATABASE_URL)")?;
+    let volatile = [("--volatile-orders (BMS_VOLATILE_ORDERS)", options.volatile_orders)];
+    refuse_unused(&volatile, !postgres, "orders in memory: they are in the database that --database-url (DATABASE_URL) names")
+}
+
+fn refuse_unused(options: &[(&str, bool)], used: bool, needed: &str) -> Result<(), Failure> {
+    let unused: Vec<&str> = options.iter().filter_map(|(name, is_set)| is_set.then_some(*name)).collect();
+    if used || unused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!("{}: this needs {needed}", unused.join(", "))))
+}
+
 fn redis_config(url: &SecretString, options: &StoreOptions) -> Result<RedisConfig, Failure> {
-    let config = RedisConfig::new(url.expose_secret())?.prefix(&options.redis_prefix)?.strict(options.strict);
-    match &options.redis_ca {
-        Some(path) => Ok(config.ca_certificate(read_certificate(path)?)),
+    let mut config = RedisConfig::new(url.expose_secret())?.strict(options.strict);
+    if let Some(prefix) = text(&options.redis_prefix) {
+        config = config.prefix(prefix)?;
+    }
+    match (text(&options.redis_sentinel_user), given(&options.redis_sentinel_password)) {
+        (user, Some(password)) => config = config.sentinel_login(user, password.expose_secret())?,
+        (Some(_), None) => {
+            let reason = "--redis-sentinel-user (BMS_REDIS_SENTINEL_USER) needs --redis-sentinel-password as well";
+            return Err(Failure::Refused(reason.to_owned()));
+        }
+        (None, None) => {}
+    }
+    match text(&options.redis_ca) {
+        Some(path) => Ok(config.ca_certificate(read_certificate(Path::new(path))?)),
         None => Ok(config),
     }
+}
+
+/// An option that is there and not empty, as [`given`].
+fn text(option: &Option<String>) -> Option<&str> {
+    option.as_deref().filter(|text| !text.is_empty())
 }
 
 fn read_certificate(path: &Path) -> Result<Vec<u8>, Failure> {

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bms_redis::testing::{Cluster, NotRedis, Replicated, Server as Redis};
+use bms_redis::testing::{Cluster, NotRedis, Replicated, Server as Redis, eventually};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -173,11 +173,7 @@ async fn without_redis_nothing_is_held_and_payments_are_confirmed_until_it_is_ba
     office.paid("alice", &order).await;
 
     redis.restart().unwrap();
-    let back = Instant::now();
-    while office.get("/readyz").await.status() != StatusCode::OK {
-        assert!(back.elapsed() < PATIENCE, "redis is back, and the server does not see it");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("a server that sees Redis", || async { office.get("/readyz").await.status() == StatusCode::OK }).await.unwrap();
     office.is_refused("bob", &["A1", "A2"], &["A1"]).await;
     office.held("bob", &["A2"]).await;
 }
@@ -186,13 +182,70 @@ async fn without_redis_nothing_is_held_and_payments_are_confirmed_until_it_is_ba
 async fn a_live_map_shows_what_another_server_does() {
     let redis = Redis::start().unwrap();
     let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
-    let answer = two.get("/api/v1/shows/tonight/seatmap/events").await;
-    let mut live = LiveMap { answer, text: String::new() };
-    assert_eq!(live.next().await.0, "snapshot");
+    let mut live = LiveMap::open(&two, None).await;
+    assert_eq!(live.next().await.name, "snapshot");
     for (user, seat) in [("alice", "A5"), ("bob", "A6")] {
         one.held(user, &[seat]).await;
-        let (name, data) = live.next().await;
-        assert_eq!((name.as_str(), &data["held"], &data["freed"]), ("change", &json!([seat]), &json!([])));
+        live.next().await.is_change("held", &[seat]);
+    }
+}
+
+/// Whichever server he comes back to: the changes are in Redis, in their order, and none is told twice.
+#[tokio::test]
+async fn a_live_map_goes_on_at_another_server_after_what_was_seen() {
+    let redis = Redis::start().unwrap();
+    let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
+    let mut live = LiveMap::open(&one, None).await;
+    assert_eq!(live.next().await.name, "snapshot");
+    one.held("alice", &["A1"]).await;
+    let seen = live.next().await;
+    seen.is_change("held", &["A1"]);
+    drop(live);
+
+    // Missed: a hold of either server, and a sale.
+    two.held("bob", &["A2"]).await;
+    let order = one.ordered("carol", &["A3", "A4"]).await;
+    one.paid("carol", &order).await;
+    let mut back = Vec::new();
+    for office in [&two, &one] {
+        let mut live = LiveMap::open(office, Some(&seen.id)).await;
+        live.next().await.is_change("held", &["A2"]);
+        live.next().await.is_change("held", &["A3", "A4"]);
+        live.next().await.is_change("sold", &["A3", "A4"]);
+        back.push(live);
+    }
+    // And on from there, live.
+    one.held("dan", &["A5"]).await;
+    for live in &mut back {
+        live.next().await.is_change("held", &["A5"]);
+    }
+
+    // What Redis knows nothing of any more is a gap: maps begin anew, with what is so now.
+    redis.command::<()>(&["FLUSHALL"]).unwrap();
+    back.push(LiveMap::open(&two, Some("1")).await);
+    for live in &mut back {
+        let anew = live.next().await;
+        assert_eq!((anew.name.as_str(), &anew.data["heldSeatIds"]), ("snapshot", &json!([])));
+        assert!(anew.id.parse::<u64>().unwrap() > seen.id.parse().unwrap(), "versions go on growing");
+    }
+}
+
+/// What a live seat map tells.
+struct Event {
+    name: String,
+    id: String,
+    data: Value,
+}
+
+impl Event {
+    /// Fails unless nothing but this has happened to seats.
+    fn is_change(&self, what: &str, seats: &[&str]) {
+        assert_eq!(self.name, "change", "{}", self.data);
+        assert_eq!(self.id, self.data["version"].to_string());
+        for kind in ["held", "sold", "freed"] {
+            let expected = if kind == what { json!(seats) } else { json!([]) };
+            assert_eq!(self.data[kind], expected, "{kind}: {}", self.data);
+        }
     }
 }
 
@@ -203,14 +256,26 @@ struct LiveMap {
 }
 
 impl LiveMap {
-    /// The name and the data of the next event; comments are left out.
-    async fn next(&mut self) -> (String, Value) {
+    /// Opens it; `last` is the id of the last event that was seen.
+    async fn open(office: &BoxOffice, last: Option<&str>) -> Self {
+        let mut request = office.client.get(office.url("/api/v1/shows/tonight/seatmap/events"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        Self { answer, text: String::new() }
+    }
+
+    /// The next event; comments are left out.
+    async fn next(&mut self) -> Event {
         loop {
             while let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
                 if let Some(data) = field("data:") {
-                    return (field("event:").unwrap().to_owned(), serde_json::from_str(data).unwrap());
+                    let field = |name| field(name).unwrap().to_owned();
+                    return Event { name: field("event:"), id: field("id:"), data: serde_json::from_str(data).unwrap() };
                 }
             }
             let bytes = self.answer.chunk().await.unwrap().unwrap();
@@ -222,8 +287,7 @@ impl LiveMap {
 #[tokio::test]
 async fn a_cluster_is_given_as_its_servers_with_commas() {
     let cluster = Cluster::start().unwrap();
-    let urls = cluster.urls().join(",");
-    let (one, two) = (BoxOffice::open(&urls), BoxOffice::open(&urls));
+    let (one, two) = (BoxOffice::open(&cluster.url()), BoxOffice::open(&cluster.url()));
     one.held("alice", &["A1"]).await;
     two.is_refused("bob", &["A1"], &["A1"]).await;
     body(two.get("/readyz").await, StatusCode::OK).await;
@@ -232,9 +296,7 @@ async fn a_cluster_is_given_as_its_servers_with_commas() {
 #[tokio::test]
 async fn sentinels_are_given_with_the_name_of_their_service() {
     let group = Replicated::start().unwrap();
-    let hosts: Vec<String> = group.sentinels().iter().map(Redis::address).collect();
-    let url = format!("redis+sentinel://{}/{}", hosts.join(","), group.service_name());
-    let office = BoxOffice::open(&url);
+    let office = BoxOffice::open(&group.url());
     office.held("alice", &["A1"]).await;
     office.is_refused("bob", &["A1"], &["A1"]).await;
 }
@@ -307,12 +369,97 @@ async fn a_redis_that_evicts_holds_is_warned_of_and_under_strict_refused() {
     refuses(&["--redis-url", &redis.url(), "--volatile-orders", "--strict"], "maxmemory-policy");
 }
 
+/// It was right when the program started: whoever is strict hears of it, though the program goes on.
+#[tokio::test]
+async fn a_redis_that_evicts_holds_since_is_warned_of_when_it_is_connected_to_again() {
+    let redis = Redis::start().unwrap();
+    let log = NamedTempFile::new().unwrap();
+    let options = ["--redis-url", &redis.url(), "--strict"];
+    let office = BoxOffice::start(&options, |options| Server::start_logging(options, log.reopen().unwrap()));
+    office.held("alice", &["A1"]).await;
+    let is_warned = || std::fs::read_to_string(log.path()).unwrap().contains("maxmemory-policy");
+    assert!(!is_warned());
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
+    redis.command::<()>(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
+    eventually("a warning", || async { is_warned() }).await.unwrap();
+    eventually("the return", || async { office.get("/readyz").await.status() == StatusCode::OK }).await.unwrap();
+    office.held("alice", &["A2"]).await;
+}
+
+#[test]
+fn sentinels_have_a_login_of_their_own() {
+    let redis = Redis::start().unwrap();
+    let guard = format!("sentinel monitor bms 127.0.0.1 {} 1", redis.port());
+    let sentinel = Redis::builder().sentinel().config(guard).start().unwrap();
+    sentinel.command::<()>(&["ACL", "SETUSER", "default", "resetpass", ">guard-canary"]).unwrap();
+    let url = format!("redis+sentinel://{}/bms", sentinel.address());
+    BoxOffice::open_with(&["--redis-url", &url, "--redis-sentinel-password", "guard-canary"]);
+    let all = ["--redis-url", &url, "--volatile-orders"];
+    refuses(&all, "password");
+    refuses(&[&all[..], &["--redis-sentinel-password", "canary"]].concat(), "password");
+    refuses(&[&all[..], &["--redis-sentinel-user", "ann"]].concat(), "--redis-sentinel-password");
+    let not_sentinels = ["--redis-url", &redis.url(), "--volatile-orders", "--redis-sentinel-password", "canary"];
+    refuses(&not_sentinels, "redis+sentinel");
+}
+
+/// Whoever asks for something of Redis, and names none, believes that his holds are there. What is set to nothing is not set.
+#[test]
+fn options_of_redis_without_redis_are_refused() {
+    const OPTIONS: [(&str, &str); 4] = [
+        ("--redis-prefix", "BMS_REDIS_PREFIX"),
+        ("--redis-ca", "BMS_REDIS_CA"),
+        ("--redis-sentinel-user", "BMS_REDIS_SENTINEL_USER"),
+        ("--redis-sentinel-password", "BMS_REDIS_SENTINEL_PASSWORD"),
+    ];
+    const FLAGS: [(&str, &str); 2] = [("--volatile-orders", "BMS_VOLATILE_ORDERS"), ("--strict", "BMS_STRICT")];
+    for (option, variable) in OPTIONS {
+        refuses(&[option, "canary"], option);
+        refuses_with(&[], &[(variable, "canary")], variable);
+    }
+    for (flag, variable) in FLAGS {
+        refuses(&[flag], flag);
+        refuses_with(&[], &[(variable, "1")], variable);
+    }
+    let nothing: Vec<(&str, &str)> = OPTIONS.iter().chain(&FLAGS).map(|(_, variable)| (*variable, "")).collect();
+    // It gets past them, to what is wrong.
+    refuses_with(&["--jwt-secret", "short"], &nothing, "32 bytes");
+}
+
+/// A process has one connection for calls and one on which it listens; that Redis is gone is said once.
+#[tokio::test]
+async fn an_outage_is_logged_once() {
+    let redis = Redis::start().unwrap();
+    let log = NamedTempFile::new().unwrap();
+    let office =
+        BoxOffice::start(&["--redis-url", &redis.url()], |options| Server::start_logging(options, log.reopen().unwrap()));
+    let mut live = LiveMap::open(&office, None).await;
+    assert_eq!(live.next().await.name, "snapshot");
+    office.held("alice", &["A1"]).await;
+    live.next().await.is_change("held", &["A1"]);
+    eventually("a subscription", || async { redis.info("pubsubshard_channels").unwrap() == "1" }).await.unwrap();
+    let warned = || {
+        let said = std::fs::read_to_string(log.path()).unwrap();
+        said.lines().filter(|line| line.contains(" WARN ") && line.contains("bms_redis::connection::")).count()
+    };
+    let before = warned();
+    redis.kill();
+    eventually("the loss", || async { office.get("/readyz").await.status() != StatusCode::OK }).await.unwrap();
+    redis.restart().unwrap();
+    eventually("the return", || async { office.get("/readyz").await.status() == StatusCode::OK }).await.unwrap();
+    office.held("alice", &["A2"]).await;
+    assert_eq!(warned(), before + 1);
+}
+
 /// The server ends by itself, soon, with exit code 1 and a reason, and shows no password. Gives all that it said.
 fn refuses(options: &[&str], why: &str) -> String {
+    refuses_with(options, &[], why)
+}
+
+fn refuses_with(options: &[&str], variables: &[(&str, &str)], why: &str) -> String {
     let output = NamedTempFile::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_bms-server"));
     let command = command.args(["--listen", "127.0.0.1:0"]).args(options).stdout(append(&output)).stderr(append(&output));
-    let mut server = command.env_remove("DATABASE_URL").env("RUST_LOG", "trace").spawn().unwrap();
+    let mut server = command.env_remove("DATABASE_URL").env("RUST_LOG", "trace").envs(variables.iter().copied()).spawn().unwrap();
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = server.try_wait().unwrap() {

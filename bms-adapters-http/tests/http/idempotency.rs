@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,7 +11,7 @@ use futures::{StreamExt as _, stream};
 use serde_json::json;
 use tower::ServiceExt as _;
 
-use crate::stores::{NoKeys, SlowGateway};
+use crate::stores::{NoKeys, SlowGateway, UnluckyKeys};
 use crate::support::{Ask, Plan, cinema, order, place, send};
 
 #[tokio::test]
@@ -196,4 +196,28 @@ async fn without_the_store_of_keys_only_holding_waits() {
         || Ask::post(format!("/api/v1/orders/{id}/confirm"), json!({"paymentReference": "pay_ok"})).by("alice").key("k");
     let first = cinema.ask(confirm()).await.is(200).json()["ticketCode"].clone();
     assert_eq!(cinema.ask(confirm()).await.is(200).json()["ticketCode"], first);
+}
+
+/// P6: the key was taken, and nobody was told so: who asks again does not wait until the lease is over.
+#[tokio::test]
+async fn a_key_whose_beginning_was_lost_is_given_back() {
+    for holds_first in [false, true] {
+        let mut plan = Plan::new();
+        plan.ports.idempotency = Arc::new(UnluckyKeys { inner: plan.ports.idempotency, times: AtomicUsize::new(0) });
+        let cinema = plan.open().await;
+        // A hold is refused without its key, an order is made without it.
+        let ask = if holds_first {
+            place("alice", &["A2"]).key("k")
+        } else {
+            let hold = cinema.held("alice", &["A1"]).await;
+            order("alice", &hold).key("k")
+        };
+        let lost = cinema.ask(ask.clone()).await;
+        assert_eq!(lost.status, if holds_first { 503 } else { 201 });
+        let again = cinema.ask(ask.clone()).await;
+        again.is(if holds_first { 201 } else { 200 });
+        assert_eq!(again.header("idempotency-replayed"), None, "it runs again, with its key");
+        let kept = cinema.ask(ask).await;
+        assert_eq!((kept.header("idempotency-replayed"), &kept.bytes), (Some("true"), &again.bytes));
+    }
 }

@@ -191,3 +191,36 @@ impl IdempotencyStore for NoKeys {
         Err(away())
     }
 }
+
+/// A store of keys whose answer to the first `begin` is lost.
+pub(crate) struct UnluckyKeys {
+    pub(crate) inner: Arc<dyn IdempotencyStore>,
+    pub(crate) times: AtomicUsize,
+}
+
+#[async_trait]
+impl IdempotencyStore for UnluckyKeys {
+    async fn begin(&self, key: &IdempotencyKey, request: Fingerprint, seed: Uuid, lease: Duration) -> Result<Begun, StoreError> {
+        let begun = self.inner.begin(key, request, seed, lease).await?;
+        match self.times.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(StoreError::outcome_unknown("the idempotency store")),
+            _ => Ok(begun),
+        }
+    }
+
+    async fn finish(&self, key: &IdempotencyKey, answer: Vec<u8>, keep: Duration) -> Result<Vec<u8>, StoreError> {
+        self.inner.finish(key, answer, keep).await
+    }
+
+    async fn abandon(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
+        self.inner.abandon(key).await
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {
+        self.inner.sweep(limit).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+}

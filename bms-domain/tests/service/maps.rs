@@ -349,6 +349,66 @@ fn what_was_held_or_released_here_shows_at_once() {
     });
 }
 
+/// A change whose answer was lost has happened, perhaps: no map from before it is given out any more. Of which show the hold
+/// was is not known then, so that holds for every show.
+#[test]
+fn a_change_whose_answer_was_lost_shows_at_once() {
+    block_on(async {
+        let rig = untold().await;
+        rig.place("ann", &[1], 1).await.unwrap();
+        assert!(map(&rig).await.held.contains(1));
+        rig.faults.at_nth("holds.release", 0, Fault::LoseReply);
+        let lost = rig.service.release_hold(&user_of("ann"), Rig::hold_id(1)).await;
+        assert!(matches!(lost, Err(Error::OutcomeUnknown { .. })), "{lost:?}");
+        assert!(!map(&rig).await.held.contains(1), "a hold that was released is shown");
+
+        // Holds whose own time is over end with their orders: one that is given up, and one that has failed.
+        let outlived = |user, seat, seed| {
+            let rig = &rig;
+            async move {
+                heal(rig);
+                rig.place(user, &[seat], seed).await.unwrap();
+                rig.clock.advance(Policy::default().hold_ttl - TICK);
+                let order = rig.order(user, seed).await.unwrap();
+                rig.clock.advance(TICK);
+                assert!(map(rig).await.held.contains(seat));
+                rig.faults.at_nth("holds.end_checkout", 0, Fault::LoseReply);
+                order
+            }
+        };
+        let given_up = outlived("bob", 2, 2).await;
+        rig.service.give_up_order(&user_of("bob"), given_up.id).await.unwrap();
+        assert_eq!(rig.faults.count("holds.end_checkout"), 1);
+        assert!(!map(&rig).await.held.contains(2), "the hold of an order that was given up is shown");
+
+        let failed = outlived("cid", 3, 3).await;
+        rig.bank.pays("pay-3", &failed, PaymentStatus::Failed);
+        assert!(matches!(
+            rig.confirm("cid", failed.id, "pay-3").await,
+            Err(Error::PaymentDeclined(_) | Error::OrderNotPending(_))
+        ));
+        assert_eq!(rig.faults.count("holds.end_checkout"), 1);
+        assert!(!map(&rig).await.held.contains(3), "the hold of an order that has failed is shown");
+    });
+}
+
+/// Whoever asks for shows that do not exist has the hold store listen for none of them.
+#[test]
+fn nobody_listens_for_a_show_that_does_not_exist() {
+    block_on(async {
+        let rig = Rig::new().await;
+        for _ in 0..2 {
+            let missing = rig.service.seat_map(&sample::show("nothing")).await;
+            assert!(matches!(missing, Err(Error::NotFound("show"))), "{missing:?}");
+        }
+        assert_eq!(rig.faults.count("holds.newest"), 0);
+        map(&rig).await;
+        assert_eq!(rig.faults.count("holds.newest"), 1, "once it was read");
+        map(&rig).await;
+        assert_eq!(rig.faults.count("holds.newest"), 2, "and whenever it is kept");
+    });
+}
+
 /// A seat that the hold store gives away though it is sold: who was refused at checkout sees it sold.
 #[test]
 fn a_conflict_at_checkout_shows_at_once() {

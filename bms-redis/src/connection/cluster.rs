@@ -102,7 +102,8 @@ impl Dial for Member {
         if !facts.is_cluster_node {
             return Err(Error::NotCluster { server });
         }
-        Ok(Dialled { connection, server })
+        let warnings = facts.warnings(&server, None);
+        Ok(Dialled { connection, server, warnings })
     }
 }
 
@@ -215,7 +216,7 @@ impl Redirect {
 
 impl Shared {
     /// The node at an address. One that is not on the map yet is connected to first; one that is, and is down, is not
-    /// waited for.
+    /// waited for, nor is one that could not be connected to just now.
     async fn peer_at(&self, address: &Address, deadline: Instant) -> Arc<Peer> {
         let known = self.map.load().peers().get(address).map(|peer| Arc::clone(peer));
         if let Some(peer) = known {
@@ -234,7 +235,7 @@ impl Shared {
         let endpoint = Endpoint::new(&info, self.ca_certificate.clone(), self.within);
         let source = Arc::new(std::io::Error::from(std::io::ErrorKind::NotConnected));
         let down = Error::Unreachable { server: Arc::clone(&endpoint.server), source };
-        let node = Node::start(Member(endpoint), Arc::clone(&self.listener), down);
+        let node = Node::start(Member(endpoint), self.listener.clone(), down);
         Arc::new(Peer { address: address.clone(), node })
     }
 
@@ -276,10 +277,12 @@ impl Shared {
         peers.extend(std::mem::take(&mut *self.newcomers.lock()));
         let mut peer_of = |address: &Address| Arc::clone(peers.entry(address.clone()).or_insert_with(|| self.start(address)));
         let ranges: Vec<(Range, Arc<Peer>)> = ranges.into_iter().map(|range| (range.clone(), peer_of(&range.owner))).collect();
-        tracing::info!(cluster = %self.server, ranges = ranges.len(), "the slots of the cluster are mapped");
+        if self.listener.logs() {
+            tracing::info!(cluster = %self.server, ranges = ranges.len(), "the slots of the cluster are mapped");
+        }
         self.map.store(Arc::new(Map { ranges }));
         // What was subscribed on a slot that has moved is gone.
-        (self.listener)(Event::Lost);
+        self.listener.hear(Event::Lost);
     }
 }
 
@@ -314,7 +317,9 @@ async fn keep_mapped(shared: Arc<Shared>) {
         let is_down = shared.map.load().ranges.iter().any(|(_, peer)| !peer.node.is_up());
         let pause = if is_down { MAP_WHILE_DOWN } else { MAP_ANYWAY };
         let _ = tokio::time::timeout(pause, shared.hint.notified()).await;
-        if let Err(error) = shared.refresh().await {
+        if let Err(error) = shared.refresh().await
+            && shared.listener.logs()
+        {
             tracing::warn!(%error, "the slots of the cluster cannot be read");
         }
         tokio::time::sleep(MAP_PAUSE).await;

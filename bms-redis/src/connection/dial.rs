@@ -105,7 +105,8 @@ impl Dial for Endpoint {
         if facts.is_replica {
             return Err(Error::Replica { server });
         }
-        Ok(Dialled { connection, server })
+        let warnings = facts.warnings(&server, None);
+        Ok(Dialled { connection, server, warnings })
     }
 }
 

@@ -32,6 +32,12 @@ pub enum Warning {
         /// Scheme, host and port.
         server: Arc<str>,
     },
+    /// The user may not subscribe to channels, or not end it again: this process sees the changes of others a second late,
+    /// or goes on hearing of shows that nobody asks for any more.
+    Unheard {
+        /// Scheme, host and port.
+        server: Arc<str>,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -53,6 +59,10 @@ impl fmt::Display for Warning {
                     "{server} does not let this user tell others of changes; allow +spublish and the channels of the prefix"
                 )
             }
+            Self::Unheard { server } => write!(
+                f,
+                "{server} does not let this user hear of changes, or end that; allow +ssubscribe, +sunsubscribe and the channels of the prefix"
+            ),
             Self::NotPersistent { server } => {
                 write!(f, "{server} writes nothing to disk, so holds are lost when it restarts; set appendonly yes to keep them")
             }

@@ -6,7 +6,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::batch::{Batch, closed};
+use super::facts::Warning;
 use crate::error::Error;
 
 /// The pause before the second attempt to connect; it doubles up to the last.
@@ -42,6 +43,8 @@ pub(crate) enum Failure {
 pub(crate) struct Dialled {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) server: Arc<str>,
+    /// What is unsafe about the server, as far as its `INFO` tells.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// Is given what arrives unasked.
@@ -66,7 +69,34 @@ pub(crate) enum Event {
     Lost,
 }
 
-pub(crate) type Listener = Arc<dyn Fn(Event) + Send + Sync>;
+/// Who listens.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    hears: Arc<dyn Fn(Event) + Send + Sync>,
+    /// Whether what becomes of the connection is logged. Of two connections to one server, one tells of an outage.
+    logs: bool,
+}
+
+impl Listener {
+    /// Nobody, but for the log.
+    pub(crate) fn log() -> Self {
+        Self { hears: Arc::new(|_| {}), logs: true }
+    }
+
+    /// It runs within the connection's task, and must not wait.
+    pub(crate) fn new(hears: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self { hears: Arc::new(hears), logs: false }
+    }
+
+    pub(crate) fn hear(&self, event: Event) {
+        (self.hears)(event);
+    }
+
+    /// What is worth a line in the log, of all connections to one server once.
+    pub(crate) fn logs(&self) -> bool {
+        self.logs
+    }
+}
 
 /// One supervised connection; cheap to clone. The task behind it ends with the last clone.
 #[derive(Clone)]
@@ -88,7 +118,10 @@ struct Shared {
     current: ArcSwapOption<Live>,
     /// Why there is no connection, when there is none.
     down: Mutex<Error>,
-    restored: Notify,
+    /// There is no connection, and the last try to make one has failed.
+    is_dead: AtomicBool,
+    /// Rings after each try.
+    tried: Notify,
     trouble: mpsc::UnboundedSender<Trouble>,
 }
 
@@ -130,7 +163,8 @@ impl Node {
         (trouble, troubles): (mpsc::UnboundedSender<Trouble>, mpsc::UnboundedReceiver<Trouble>),
     ) -> Self {
         let current = ArcSwapOption::from(live.map(Arc::new));
-        let shared = Arc::new(Shared { current, down: Mutex::new(down), restored: Notify::new(), trouble });
+        let shared =
+            Arc::new(Shared { current, down: Mutex::new(down), is_dead: AtomicBool::new(false), tried: Notify::new(), trouble });
         let task = tokio::spawn(supervise(Arc::clone(&shared), dial, listener, troubles));
         Self { shared, _supervisor: Arc::new(Supervisor(task.abort_handle())) }
     }
@@ -146,13 +180,13 @@ impl Node {
         self.shared.current.load().as_ref().map_or(0, |live| live.generation)
     }
 
-    /// Waits until there is a connection, or the deadline has come.
+    /// Waits until there is a connection, or the deadline has come; not for one that could not be made just now.
     pub(crate) async fn ready(&self, deadline: Instant) {
-        let restored = self.shared.restored.notified();
-        tokio::pin!(restored);
-        restored.as_mut().enable();
-        if !self.is_up() {
-            let _ = tokio::time::timeout_at(deadline, restored).await;
+        let tried = self.shared.tried.notified();
+        tokio::pin!(tried);
+        tried.as_mut().enable();
+        if !self.is_up() && !self.shared.is_dead.load(Ordering::Relaxed) {
+            let _ = tokio::time::timeout_at(deadline, tried).await;
         }
     }
 
@@ -229,15 +263,21 @@ async fn make(
     trouble: &mpsc::UnboundedSender<Trouble>,
     listener: &Listener,
 ) -> Result<Live, Error> {
-    let (trouble, listener) = (trouble.clone(), Arc::clone(listener));
+    let (trouble, hears) = (trouble.clone(), listener.clone());
     let pushed: Pushed = Box::new(move |push: PushInfo| {
         if push.kind == PushKind::Disconnection {
             let _ = trouble.send(Trouble { generation, why: None });
         } else {
-            listener(Event::Pushed(push));
+            hears.hear(Event::Pushed(push));
         }
     });
-    let Dialled { connection, server } = dial.dial(pushed).await?;
+    let Dialled { connection, server, warnings } = dial.dial(pushed).await?;
+    // The first connection is looked at by whoever connects.
+    if generation > 1 && listener.logs() {
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+    }
     let batch = Batch::new(connection.clone());
     Ok(Live { generation, server, connection, batch, answers: AtomicU64::new(0) })
 }
@@ -258,17 +298,23 @@ async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener,
                 let source = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
                 Error::Lost { server: Arc::clone(&live.server), source: Arc::new(source) }
             });
-            tracing::warn!(error = %why, "the connection to Redis is replaced");
+            if listener.logs() {
+                tracing::warn!(error = %why, "the connection to Redis is replaced");
+            }
             *shared.down.lock() = why;
+            shared.is_dead.store(false, Ordering::Relaxed);
             shared.current.store(None);
-            listener(Event::Lost);
+            listener.hear(Event::Lost);
         }
         generation += 1;
         let live = keep_trying(&shared, &mut dial, generation, &listener).await;
-        tracing::info!(server = %live.server, "connected to Redis");
+        if listener.logs() {
+            tracing::info!(server = %live.server, "connected to Redis");
+        }
         shared.current.store(Some(Arc::new(live)));
-        shared.restored.notify_waiters();
-        listener(Event::Lost);
+        shared.is_dead.store(false, Ordering::Relaxed);
+        shared.tried.notify_waiters();
+        listener.hear(Event::Lost);
     }
 }
 
@@ -298,6 +344,8 @@ async fn keep_trying(shared: &Shared, dial: &mut impl Dial, generation: u64, lis
             Err(error) => {
                 tracing::debug!(%error, "connecting to Redis failed");
                 *shared.down.lock() = error;
+                shared.is_dead.store(true, Ordering::Relaxed);
+                shared.tried.notify_waiters();
             }
         }
         tokio::time::sleep(jitter(pause)).await;

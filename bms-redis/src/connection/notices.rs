@@ -89,10 +89,10 @@ impl Subscriptions {
         }
     }
 
-    /// Passes on what arrives. It runs within the connection's task, and must not wait.
+    /// Passes on what arrives.
     fn listener(&self) -> Listener {
         let (wanted, notices) = (Arc::clone(&self.wanted), self.notices.clone());
-        Arc::new(move |event| {
+        Listener::new(move |event| {
             let notice = match event {
                 Event::Lost => Some(Notice::Lost),
                 Event::Pushed(push) => read(push, |channel| wanted.lock().contains(channel)),

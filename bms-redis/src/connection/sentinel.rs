@@ -120,7 +120,8 @@ impl Dial for Sentinels {
             return Err(Error::Replica { server });
         }
         self.connected = Some(primary);
-        Ok(Dialled { connection, server })
+        let warnings = facts.warnings(&server, None);
+        Ok(Dialled { connection, server, warnings })
     }
 
     async fn moved(&mut self) -> Error {

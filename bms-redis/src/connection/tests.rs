@@ -8,6 +8,7 @@ mod single;
 use std::time::Duration;
 
 use super::*;
+use crate::testing::eventually;
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// How long a real server may take for what takes it a few seconds.
@@ -28,12 +29,13 @@ fn call(key: &str, value: &str) -> Call {
 
 /// Sets a key until it succeeds.
 async fn set_eventually(redis: &Redis, key: &str, value: &str) {
-    let (script, end) = (set(), Instant::now() + PATIENCE);
-    while let Err(error) = redis.run(&script, call(key, value), Effect::Writes).await {
-        assert!(Instant::now() < end, "{error:?}");
-        assert!(!matches!(error, StoreError::Broken { .. }), "{error:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let script = set();
+    let is_set = || async {
+        let outcome = redis.run(&script, call(key, value), Effect::Writes).await;
+        assert!(!matches!(outcome, Err(StoreError::Broken { .. })), "{outcome:?}");
+        outcome.is_ok()
+    };
+    eventually("a key that is set", is_set).await.unwrap();
 }
 
 /// What stands behind an error of a store.
@@ -43,9 +45,5 @@ fn cause(error: &StoreError) -> &Error {
 
 /// The connection is given up by another task, a moment after a call has found out.
 async fn until_down(redis: &Redis) {
-    let end = Instant::now() + PATIENCE;
-    while redis.inner.link.nodes().iter().any(Node::is_up) {
-        assert!(Instant::now() < end, "still connected");
-        tokio::task::yield_now().await;
-    }
+    eventually("a loss that is noticed", || async { !redis.inner.link.nodes().iter().any(Node::is_up) }).await.unwrap();
 }

@@ -91,6 +91,11 @@ impl Cluster {
         self.nodes.iter().map(address).collect()
     }
 
+    /// All of [`Cluster::urls`] as one, as a store takes it.
+    pub fn url(&self) -> String {
+        self.urls().join(",")
+    }
+
     /// The slot of a key: that of its hash tag, if it has one.
     ///
     /// # Errors

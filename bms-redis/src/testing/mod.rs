@@ -23,11 +23,12 @@
 //! - [`Replicated`] is a primary with two replicas and three Sentinels;
 //! - [`Cluster`] is three shards with a replica each; its slots move while it is used;
 //! - [`Proxy`] drops and holds replies, cuts and refuses connections;
-//! - [`NotRedis`] answers, but not as Redis does.
+//! - [`NotRedis`] answers, but not as Redis does;
+//! - [`eventually`] waits for what another process does.
 //!
 //! What is not about Redis stands in `bms_domain::testing::servers`, for stores that need another server.
 //!
-//! Every call blocks the thread until what it says has come about, or ends in [`Failure::Late`]: within async code, start servers
+//! Every other call blocks the thread until what it says has come about, or ends in [`Failure::Late`]: within async code, start servers
 //! before the runtime has other work to do, or in `spawn_blocking`.
 
 mod builder;
@@ -40,6 +41,7 @@ mod proxy;
 mod replicated;
 mod reshard;
 mod server;
+mod wait;
 
 pub use bms_domain::testing::servers::Failure;
 pub use builder::ServerBuilder;
@@ -49,9 +51,10 @@ pub use proxy::Proxy;
 pub use replicated::Replicated;
 pub use reshard::MoveStep;
 pub use server::Server;
+pub use wait::eventually;
 
 /// The script that places a hold, as it is sent: for a benchmark that runs it without this library.
 #[must_use]
 pub fn place_script() -> &'static str {
-    crate::scripts::PLACE.text()
+    crate::lua::PLACE.text()
 }

@@ -76,6 +76,12 @@ impl Replicated {
         NAME
     }
 
+    /// The URL by which a store finds the primary, without a login.
+    pub fn url(&self) -> String {
+        let sentinels: Vec<String> = self.sentinels.iter().map(Server::address).collect();
+        format!("redis+sentinel://{}/{}", sentinels.join(","), self.service_name())
+    }
+
     /// The three Redis servers, in no order that tells their roles.
     pub fn nodes(&self) -> &[Server] {
         &self.nodes

@@ -1,16 +1,15 @@
 //! A node dies, and its replica takes over.
 
-use std::time::Instant;
-
 use bms_domain::error::Error;
 use bms_domain::id::{HoldId, ShowId};
 use bms_domain::store::HoldStore as _;
 use bms_redis::testing::{Cluster, Server};
 use tokio::task::block_in_place;
 
-use crate::crowd::Crowd;
-use crate::office::{Office, PATIENCE, hold_id, names, seats_in_the_way};
-use crate::{shows_here_and_elsewhere, slot_of, url};
+use crate::support::crowd::Crowd;
+use crate::support::rig::{Rig, hold_of, names, seats_in_the_way};
+use crate::support::until;
+use crate::{shows_here_and_elsewhere, slot_of};
 
 /// P1, P10, P11: whatever the failover took with it, each seat is sold once, every call ends in time and cleanly, and
 /// afterwards everything works without a manual step.
@@ -19,13 +18,13 @@ async fn a_node_that_is_killed_under_load_sells_nothing_twice() {
     let cluster = Cluster::start().unwrap();
     let killed = &cluster.nodes()[0];
     let (here, elsewhere) = shows_here_and_elsewhere(&cluster, killed);
-    let office = Office::open(&url(&cluster), &[here, elsewhere]).await;
-    let crowd = Crowd::send(&office, &[here, elsewhere], 4);
+    let rig = Rig::open(&cluster.url(), &[here, elsewhere]).await;
+    let crowd = Crowd::send(&rig, &[here, elsewhere], 4);
     crowd.until_answered(400).await;
     killed.kill();
     block_in_place(|| cluster.wait_for_owner_after(slot_of(&cluster, &here), killed)).unwrap();
     // The store finds the new owner by itself.
-    office.eventually(async |office| office.service.seat_map_fresh(&here).await).await;
+    rig.eventually(async |rig| rig.service.seat_map_fresh(&here).await).await;
     crowd.until_answered(400).await;
     killed.restart().unwrap();
     block_in_place(|| cluster.wait_until_whole()).unwrap();
@@ -33,12 +32,12 @@ async fn a_node_that_is_killed_under_load_sells_nothing_twice() {
     assert!(!seen.confirmed.lock().is_empty());
     let (asked, confirmed) = (seen.asked.lock().clone(), seen.confirmed.lock().clone());
     for show in [here, elsewhere] {
-        office.audit_holds(&show, &ids_of(&asked, &show)).await;
-        office.audit_sales(&show, &confirmed).await;
+        rig.audit_holds(&show, &ids_of(&asked, &show)).await;
+        rig.audit_sales(&show, &confirmed).await;
     }
     // Holds of the other nodes are untouched.
     let kept = ids_of(&seen.kept.lock(), &elsewhere);
-    assert_eq!(office.live(&kept).await.len(), kept.len());
+    assert_eq!(rig.live(&kept).await.len(), kept.len());
 }
 
 /// P2 is broken for a moment, as the documentation says; P1 is not: whose hold was lost is found out at the order step.
@@ -47,38 +46,35 @@ async fn a_hold_that_was_acknowledged_and_lost_is_not_honoured_twice() {
     let cluster = Cluster::start().unwrap();
     let killed = &cluster.nodes()[0];
     let (show, _) = shows_here_and_elsewhere(&cluster, killed);
-    let office = Office::open(&url(&cluster), &[show]).await;
-    office.place(&show, "early", &[0], 1).await.unwrap();
+    let rig = Rig::open(&cluster.url(), &[show]).await;
+    rig.place_in(&show, "early", &[0], 1).await.unwrap();
     assert_eq!(killed.command::<usize>(&["WAIT", "1", "10000"]).unwrap(), 1);
-    cut_off(cluster.replicas_of(killed).unwrap()[0]);
+    cut_off(cluster.replicas_of(killed).unwrap()[0]).await;
     // Ann has an order, Cid only a hold, when the node dies with what it has not passed on.
-    let ann = office.place(&show, "ann", &[1, 2], 2).await.unwrap().hold.id;
-    let anns = office.order("ann", ann).await.unwrap();
-    let cid = office.place(&show, "cid", &[5], 3).await.unwrap().hold.id;
+    let ann = rig.place_in(&show, "ann", &[1, 2], 2).await.unwrap().hold.id;
+    let anns = rig.order_of("ann", ann).await.unwrap();
+    let cid = rig.place_in(&show, "cid", &[5], 3).await.unwrap().hold.id;
     killed.kill();
     block_in_place(|| cluster.wait_for_owner_after(slot_of(&cluster, &show), killed)).unwrap();
 
-    let bob = office.eventually(async |office| office.place(&show, "bob", &[2, 3], 4).await).await.hold.id;
-    let dan = office.place(&show, "dan", &[5], 5).await.unwrap().hold.id;
-    assert_eq!(office.live(&[hold_id(&show, 1), ann, cid]).await.len(), 1, "what had been passed on is there, and no more");
-    let refused = office.order("bob", bob).await.unwrap_err();
+    let bob = rig.eventually(async |rig| rig.place_in(&show, "bob", &[2, 3], 4).await).await.hold.id;
+    let dan = rig.place_in(&show, "dan", &[5], 5).await.unwrap().hold.id;
+    assert_eq!(rig.live(&[hold_of(&show, 1), ann, cid]).await.len(), 1, "what had been passed on is there, and no more");
+    let refused = rig.order_of("bob", bob).await.unwrap_err();
     assert_eq!(seats_in_the_way(refused), names(&[2]), "P3: every seat in the way is named");
-    let dans = office.order("dan", dan).await.unwrap();
-    assert!(matches!(office.order("cid", cid).await, Err(Error::NotFound(_))));
-    let confirmed = [office.pay("dan", &dans).await.unwrap(), office.pay("ann", &anns).await.unwrap()];
-    office.audit_sales(&show, &confirmed).await;
-    assert!(!office.live(&[bob]).await.iter().any(|hold| hold.id == bob), "the refused hold was given back");
-    office.place(&show, "bob", &[3], 6).await.unwrap();
+    let dans = rig.order_of("dan", dan).await.unwrap();
+    assert!(matches!(rig.order_of("cid", cid).await, Err(Error::NotFound(_))));
+    let confirmed = [rig.paid("dan", &dans, "pay_ok_dan").await.unwrap(), rig.paid("ann", &anns, "pay_ok_ann").await.unwrap()];
+    rig.audit_sales(&show, &confirmed).await;
+    assert!(!rig.live(&[bob]).await.iter().any(|hold| hold.id == bob), "the refused hold was given back");
+    rig.place_in(&show, "bob", &[3], 6).await.unwrap();
 }
 
 /// Lets a replica take nothing in any more, though the cluster goes on seeing it.
-fn cut_off(replica: &Server) {
+async fn cut_off(replica: &Server) {
     replica.command::<()>(&["CONFIG", "SET", "masterauth", "wrong"]).unwrap();
     replica.command::<()>(&["CLIENT", "KILL", "TYPE", "master"]).unwrap();
-    let end = Instant::now() + PATIENCE;
-    while replica.info("master_link_status").unwrap() != "down" {
-        assert!(Instant::now() < end, "the replica is still linked");
-    }
+    until("a replica without its primary", || async { replica.info("master_link_status").unwrap() == "down" }).await;
 }
 
 /// The holds of a show that is alone in its shard.
@@ -92,15 +88,15 @@ async fn a_node_that_forgot_its_cluster_takes_nobody_with_it() {
     let cluster = Cluster::start_with(Server::builder().config("cluster-require-full-coverage no")).unwrap();
     let lost = &cluster.nodes()[0];
     let (here, elsewhere) = shows_here_and_elsewhere(&cluster, lost);
-    let office = Office::open(&url(&cluster), &[here, elsewhere]).await;
+    let rig = Rig::open(&cluster.url(), &[here, elsewhere]).await;
     for show in [here, elsewhere] {
-        office.place(&show, "ann", &[0], 1).await.unwrap();
+        rig.place_in(&show, "ann", &[0], 1).await.unwrap();
     }
     let _: String = lost.command(&["FLUSHALL"]).unwrap();
     let _: String = lost.command(&["CLUSTER", "RESET", "HARD"]).unwrap();
     for _ in 0..1_000 {
         // What it answers has the map read again.
-        let _ = office.holds.get(&[hold_id(&here, 1)]).await;
-        assert_eq!(office.live(&[hold_id(&elsewhere, 1)]).await.len(), 1);
+        let _ = rig.holds.get(&[hold_of(&here, 1)]).await;
+        assert_eq!(rig.live(&[hold_of(&elsewhere, 1)]).await.len(), 1);
     }
 }

@@ -7,7 +7,7 @@
 //! few shows moves in tens of milliseconds, which calls with a deadline of 500 ms ride out; the first call after the move
 //! succeeds.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bms_domain::error::Error;
@@ -19,10 +19,11 @@ use futures::future::join_all;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use crate::crowd::Crowd;
-use crate::office::{DEADLINE, MARGIN, Office, PATIENCE, caller, hold_id};
-use crate::watcher::{LiveMap, Watcher};
-use crate::{shows_here_and_elsewhere, slot_of, url};
+use crate::support::crowd::Crowd;
+use crate::support::rig::{DEADLINE, MARGIN, Rig, caller, hold_of};
+use crate::support::until;
+use crate::support::watcher::{LiveMap, Watcher};
+use crate::{shows_here_and_elsewhere, slot_of};
 
 /// P2, P3, P11: a move under load, back and forth, loses no hold that was acknowledged and leaves none in part; calls end
 /// in time; live maps go on.
@@ -33,10 +34,10 @@ async fn nothing_is_lost_when_a_slot_moves_under_load() {
     let (slot, from) = (slot_of(&cluster, &first), cluster.owner_of(slot_of(&cluster, &first)).unwrap());
     let (_, elsewhere) = shows_here_and_elsewhere(&cluster, from);
     let shows = [first, second, elsewhere];
-    let office = Office::open(&url(&cluster), &shows).await;
-    let crowd = Crowd::send(&office, &shows, 2);
+    let rig = Rig::open(&cluster.url(), &shows).await;
+    let crowd = Crowd::send(&rig, &shows, 2);
     crowd.until_answered(100).await;
-    let watchers = shows.map(|show| Watcher::of(&office.holds, &show));
+    let watchers = shows.map(|show| Watcher::of(&rig.holds, &show));
     for _ in 0..2 {
         let (from, to) = ends(&cluster, slot);
         // The load goes on at every step, for shows of this slot and others.
@@ -51,15 +52,15 @@ async fn nothing_is_lost_when_a_slot_moves_under_load() {
     let (asked, confirmed) = (seen.asked.lock().clone(), seen.confirmed.lock().clone());
     let kept = seen.kept.lock().clone();
     assert!(!kept.is_empty() && !confirmed.is_empty());
-    assert_eq!(office.live(&kept).await.len(), kept.len(), "every hold that was acknowledged is there");
+    assert_eq!(rig.live(&kept).await.len(), kept.len(), "every hold that was acknowledged is there");
     assert!(seen.retryable.load(Ordering::Relaxed) < seen.answered.load(Ordering::Relaxed), "{:?}", seen.worst());
     for (show, watcher) in shows.iter().zip(watchers) {
-        office.audit_holds(show, &asked).await;
-        let known = LiveMap::of(office.occupancy(show).await);
+        rig.audit_holds(show, &asked).await;
+        let known = LiveMap::of(rig.occupancy(show).await);
         watcher.until(Duration::from_secs(5), |map| *map == known).await;
         assert_eq!(watcher.gaps.load(Ordering::Relaxed), 0, "the log of changes has moved with the show");
         watcher.stop().await;
-        office.audit_sales(show, &confirmed).await;
+        rig.audit_sales(show, &confirmed).await;
     }
 }
 
@@ -71,9 +72,9 @@ async fn calls_are_put_off_while_a_slot_moves_and_succeed_right_after() {
     let slot = slot_of(&cluster, &show);
     let (from, to) = ends(&cluster, slot);
     let (_, elsewhere) = shows_here_and_elsewhere(&cluster, from);
-    let office = Office::open(&url(&cluster), &[show, elsewhere]).await;
-    let kept = office.place(&show, "ann", &[0, 1], 1).await.unwrap().hold.id;
-    let watcher = Watcher::of(&office.holds, &show);
+    let rig = Rig::open(&cluster.url(), &[show, elsewhere]).await;
+    let kept = rig.place_in(&show, "ann", &[0, 1], 1).await.unwrap().hold.id;
+    let watcher = Watcher::of(&rig.holds, &show);
     watcher.until(Duration::from_secs(5), |map| map.held.contains(0)).await;
 
     let (mut steps, mut seed) = (Vec::new(), 100_u32);
@@ -83,16 +84,16 @@ async fn calls_are_put_off_while_a_slot_moves_and_succeed_right_after() {
         }
         Handle::current().block_on(async {
             let began = Instant::now();
-            let outcomes = join_all((1..=8).map(async |n| office.place(&show, "bob", &[10 + n], seed + n).await)).await;
+            let outcomes = join_all((1..=8).map(async |n| rig.place_in(&show, "bob", &[10 + n], seed + n).await)).await;
             steps.push((step, began.elapsed()));
             // Refused, and nothing was changed: a call that is put off is not sent so late that its answer is missed.
             let refused = |outcome: &Result<_, Error>| matches!(outcome, Err(Error::Unavailable { .. }));
             assert!(outcomes.iter().all(refused), "{outcomes:?}");
             seed += 10;
             // One key alone is found wherever it is.
-            assert_eq!(office.live(&[kept]).await.len(), 1);
+            assert_eq!(rig.live(&[kept]).await.len(), 1);
             let began = Instant::now();
-            office.place(&elsewhere, &format!("user-{seed}"), &[seed], seed).await.unwrap();
+            rig.place_in(&elsewhere, &format!("user-{seed}"), &[seed], seed).await.unwrap();
             assert!(began.elapsed() < MARGIN, "other slots are not held up");
         });
     };
@@ -105,43 +106,43 @@ async fn calls_are_put_off_while_a_slot_moves_and_succeed_right_after() {
     assert!(quickest < DEADLINE * 9 / 10, "there was time left for an answer: {steps:?}");
 
     // At the first try, at the new owner; and who looks at the live map sees it, though the channel has moved as well.
-    let placed = office.place(&show, "bob", &[10], 99).await.unwrap().hold.id;
+    let placed = rig.place_in(&show, "bob", &[10], 99).await.unwrap().hold.id;
     watcher.until(Duration::from_secs(3), |map| map.held.contains(10)).await;
     assert_eq!(watcher.gaps.load(Ordering::Relaxed), 0);
     watcher.stop().await;
     assert_eq!(to.command::<usize>(&["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]).unwrap(), 5);
-    office.audit_holds(&show, &[kept, placed]).await;
-    office.service.release_hold(&caller("ann"), hold_id(&show, 1)).await.unwrap();
-    hears_of_changes(&office, &show).await;
-    told_of_a_missed_change(&office, &cluster, slot, &[placed]).await;
+    rig.audit_holds(&show, &[kept, placed]).await;
+    rig.service.release_hold(&caller("ann"), hold_of(&show, 1)).await.unwrap();
+    hears_of_changes(&rig, &show).await;
+    told_of_a_missed_change(&rig, &cluster, slot, &[placed]).await;
 }
 
 /// The channel of a slot that moved was ended unasked. While nobody asks the log, it is what tells of new versions.
-async fn hears_of_changes(office: &Office, show: &ShowId) {
-    let (before, end) = (office.occupancy(show).await.version, Instant::now() + PATIENCE);
-    let mut seed = 1_000;
-    while office.holds.newest(show).is_none_or(|version| version <= before) {
-        assert!(Instant::now() < end, "the channel is silent");
-        seed += 1;
-        office.place(show, "dan", &[30], seed).await.unwrap();
-        office.service.release_hold(&caller("dan"), hold_id(show, seed)).await.unwrap();
-    }
+async fn hears_of_changes(rig: &Rig, show: &ShowId) {
+    let (before, seeds) = (rig.occupancy(show).await.version, AtomicU32::new(1_000));
+    until("a version that is told", || async {
+        let seed = seeds.fetch_add(1, Ordering::Relaxed);
+        rig.place_in(show, "dan", &[30], seed).await.unwrap();
+        rig.service.release_hold(&caller("dan"), hold_of(show, seed)).await.unwrap();
+        rig.holds.newest(show).is_some_and(|version| version > before)
+    })
+    .await;
 }
 
 /// A change that is told on no channel is noticed by the log all the same, and within about a second.
-async fn told_of_a_missed_change(office: &Office, cluster: &Cluster, slot: u16, holds: &[HoldId]) {
-    let show = office.live(holds).await[0].show;
-    let before = office.occupancy(&show).await.version;
+async fn told_of_a_missed_change(rig: &Rig, cluster: &Cluster, slot: u16, holds: &[HoldId]) {
+    let show = rig.live(holds).await[0].show;
+    let before = rig.occupancy(&show).await.version;
     let waiting = tokio::spawn({
-        let holds = office.holds.clone();
+        let holds = rig.holds.clone();
         async move { holds.changes(&show, before).await }
     });
     // Whatever is subscribed at the owner of the slot is not any more.
     let owner = cluster.owner_of(slot).unwrap();
     owner.command::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap();
-    office.place(&show, "cid", &[20], 98).await.unwrap();
+    rig.place_in(&show, "cid", &[20], 98).await.unwrap();
     let told = tokio::time::timeout(Duration::from_secs(3), waiting).await.expect("told in time").unwrap().unwrap();
-    let mut map = LiveMap::of(office.occupancy(&show).await);
+    let mut map = LiveMap::of(rig.occupancy(&show).await);
     map.version = before;
     assert!(map.take(told) && map.held.contains(20));
 }

@@ -1,18 +1,18 @@
 //! What holds on one node holds on a cluster.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 
-use bms_domain::id::ShowId;
-use bms_domain::store::{HoldStore as _, OccupancyRead, PlaceHold, Placed, SeatLimits, ShowClaims};
+use bms_domain::id::{Shard, ShowId};
+use bms_domain::store::{HoldStore as _, Placed};
 use bms_domain::testing::{self, ManualClock, conformance, sample, sequences};
-use bms_redis::RedisHolds;
-use bms_redis::testing::Cluster;
+use bms_redis::testing::{Cluster, Server};
+use bms_redis::{Redis, RedisConfig, RedisHolds};
 use tokio::runtime::{Builder, Handle};
 
-use crate::office::PATIENCE;
-use crate::support::{Tokio, connect, fresh_holds};
-use crate::{slot_of, url};
+use crate::slot_of;
+use crate::support::rig::PATIENCE;
+use crate::support::{Tokio, connect, fresh_holds, prime, scripts_called, until, wish};
 
 /// One cluster for the tests here, which leave it as it is; gone with the last of them.
 fn cluster() -> Arc<Cluster> {
@@ -28,7 +28,7 @@ fn cluster() -> Arc<Cluster> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_keeps_every_rule_of_a_hold_store() {
     let cluster = cluster();
-    let url = url(&cluster);
+    let url = cluster.url();
     let fresh = |clock: ManualClock| {
         let url = url.clone();
         async move { fresh_holds(&url, clock).await }
@@ -39,7 +39,7 @@ async fn a_cluster_keeps_every_rule_of_a_hold_store() {
 #[test]
 fn random_sequences_on_a_cluster_agree_with_the_model() {
     let cluster = cluster();
-    let url = url(&cluster);
+    let url = cluster.url();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let fresh = |clock: ManualClock| {
         let url = url.clone();
@@ -51,14 +51,14 @@ fn random_sequences_on_a_cluster_agree_with_the_model() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_holds_of_all_nodes_come_in_the_order_asked() {
     let cluster = cluster();
-    let holds = RedisHolds::new(connect(&url(&cluster)).await);
+    let holds = RedisHolds::new(connect(&cluster.url()).await);
     let shows: Vec<ShowId> = (0..100).map(|n| sample::show(&format!("show-{n}"))).collect();
     let owners: HashSet<u16> = shows.iter().map(|show| cluster.owner_of(slot_of(&cluster, show)).unwrap().port()).collect();
     assert_eq!(owners.len(), 3, "the shows are on all nodes");
     let mut ids = Vec::new();
     for (show, n) in shows.iter().zip(0..) {
-        prime(&holds, show).await;
-        let placed = holds.place(&wish(show, n)).await.unwrap();
+        prime(&holds, show, 100).await;
+        let placed = holds.place(&wish(show, n, &[n % 99, n % 99 + 1])).await.unwrap();
         assert!(matches!(placed, Placed::Placed(_)), "{placed:?}");
         ids.push(sample::hold_id(show, n));
     }
@@ -73,28 +73,35 @@ async fn a_hundred_holds_of_all_nodes_come_in_the_order_asked() {
     assert!(holds.counts(&shows).await.unwrap().iter().all(|counts| counts.unwrap().held == 2));
 }
 
-async fn prime(holds: &RedisHolds, show: &ShowId) {
-    let OccupancyRead::NotPrimed(fence) = holds.occupancy(show).await.unwrap() else { panic!("{show} is primed") };
-    let claims = ShowClaims {
-        show: *show,
-        layout: sample::layout_id("plan-1"),
-        seats: 100,
-        sold: Vec::new(),
-        pending: Vec::new(),
-        grace: std::time::Duration::from_secs(2),
-    };
-    holds.restore(&claims, fence).await.unwrap();
-}
-
-fn wish(show: &ShowId, n: u32) -> PlaceHold {
-    PlaceHold {
-        id: sample::hold_id(show, n),
-        show: *show,
-        layout: sample::layout_id("plan-1"),
-        owner: sample::user("ann"),
-        seats: sample::seats(&[n % 99, n % 99 + 1]),
-        price: sample::euro(100),
-        ttl: std::time::Duration::from_mins(10),
-        limits: SeatLimits { per_hold: 10, per_user_and_show: 10 },
+/// All is asked before anything is answered, by whichever node: one round trip a node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_holds_are_asked_for_in_one_round_trip_a_node() {
+    let cluster = Cluster::start_behind_proxies(Server::builder()).unwrap();
+    let config = RedisConfig::new(&cluster.url()).unwrap().deadline(PATIENCE).unwrap();
+    let holds = RedisHolds::new(Redis::connect(config).await.unwrap());
+    let (mut ids, mut shards) = (Vec::new(), HashMap::<u16, HashSet<Shard>>::new());
+    for n in 0..100 {
+        let show = sample::show(&format!("show-{n}"));
+        prime(&holds, &show, 100).await;
+        holds.place(&wish(&show, n, &[n % 99, n % 99 + 1])).await.unwrap();
+        ids.push(sample::hold_id(&show, n));
+        shards.entry(cluster.owner_of(slot_of(&cluster, &show)).unwrap().port()).or_default().insert(show.shard());
     }
+    // The script is known.
+    holds.get(&ids).await.unwrap();
+
+    let primaries = cluster.primaries().unwrap();
+    let expected: Vec<u64> = primaries.iter().map(|node| scripts_called(node) + shards[&node.port()].len() as u64).collect();
+    let called = || primaries.iter().map(|node| scripts_called(node)).collect::<Vec<_>>();
+    for node in &primaries {
+        cluster.proxy_of(node).unwrap().hold_replies();
+    }
+    let asking = tokio::spawn(async move { holds.get(&ids).await });
+    until("every question", || async { called() == expected }).await;
+    assert!(!asking.is_finished(), "no answer was passed on");
+    for node in &primaries {
+        cluster.proxy_of(node).unwrap().release();
+    }
+    assert_eq!(asking.await.unwrap().unwrap().into_iter().flatten().count(), 100);
+    assert_eq!(called(), expected, "and nothing was asked for after that");
 }

@@ -6,8 +6,8 @@ use bms_domain::id::ShowId;
 use bms_domain::store::{HoldStore as _, StoreError};
 use bms_redis::testing::{Cluster, Server};
 
-use crate::office::{DEADLINE, MARGIN, Office, PATIENCE, caller, hold_id};
-use crate::{shows_here_and_elsewhere, slot_of, url};
+use crate::support::rig::{DEADLINE, MARGIN, PATIENCE, Rig, caller, hold_of};
+use crate::{shows_here_and_elsewhere, slot_of};
 
 /// P11, P13: the shows of a stalled node are unavailable, and nobody else waits for it. The servers are told to go on
 /// serving while slots are missing (`cluster-require-full-coverage no`); without that the whole cluster refuses, at once,
@@ -19,16 +19,16 @@ async fn a_stalled_node_holds_up_its_own_shows_only() {
     let (here, elsewhere) = shows_here_and_elsewhere(&cluster, stalled);
     let replica = cluster.replicas_of(stalled).unwrap()[0];
     let witness = cluster.owner_of(slot_of(&cluster, &elsewhere)).unwrap();
-    let office = Office::open(&url(&cluster), &[here, elsewhere]).await;
+    let rig = Rig::open(&cluster.url(), &[here, elsewhere]).await;
     for show in [here, elsewhere] {
-        office.place(&show, "ann", &[0], 1).await.unwrap();
+        rig.place_in(&show, "ann", &[0], 1).await.unwrap();
     }
     // Its replica too, so that nobody takes over and the stall lasts.
     replica.pause().unwrap();
     stalled.pause().unwrap();
 
     let began = Instant::now();
-    let first = office.holds.release(hold_id(&here, 1), &caller("ann")).await.unwrap_err();
+    let first = rig.holds.release(hold_of(&here, 1), &caller("ann")).await.unwrap_err();
     assert!(matches!(first, StoreError::OutcomeUnknown { .. }), "{first:?}");
     assert!(began.elapsed() < DEADLINE + MARGIN, "P11: by the deadline, not after {:?}", began.elapsed());
 
@@ -41,9 +41,9 @@ async fn a_stalled_node_holds_up_its_own_shows_only() {
     while rounds < 200 || !called_down() {
         assert!(Instant::now() < end);
         rounds += 1;
-        late += u32::from(serve(&office, &elsewhere, rounds).await > DEADLINE / 2);
+        late += u32::from(serve(&rig, &elsewhere, rounds).await > DEADLINE / 2);
         let began = Instant::now();
-        let error = office.holds.get(&[hold_id(&here, 1)]).await.unwrap_err();
+        let error = rig.holds.get(&[hold_of(&here, 1)]).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
         late += u32::from(began.elapsed() > DEADLINE / 2);
     }
@@ -52,21 +52,21 @@ async fn a_stalled_node_holds_up_its_own_shows_only() {
 
     // A question about holds of all nodes ends by the deadline as well, and the others are not told in part.
     let began = Instant::now();
-    let error = office.holds.get(&[hold_id(&elsewhere, 1), hold_id(&here, 1)]).await.unwrap_err();
+    let error = rig.holds.get(&[hold_of(&elsewhere, 1), hold_of(&here, 1)]).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert!(began.elapsed() < DEADLINE + MARGIN);
 
     replica.resume().unwrap();
     stalled.resume().unwrap();
-    let released = office.eventually(async |office| office.service.release_hold(&caller("ann"), hold_id(&here, 1)).await).await;
+    let released = rig.eventually(async |rig| rig.service.release_hold(&caller("ann"), hold_of(&here, 1)).await).await;
     assert!(!released.hold.state.is_live(), "the shows of the node are served again without a manual step");
 }
 
 /// A hold and its release; how long they took.
-async fn serve(office: &Office, show: &ShowId, round: u32) -> Duration {
+async fn serve(rig: &Rig, show: &ShowId, round: u32) -> Duration {
     let began = Instant::now();
     let seed = 100 + round;
-    office.place(show, "bob", &[5, 6], seed).await.unwrap();
-    office.service.release_hold(&caller("bob"), hold_id(show, seed)).await.unwrap();
+    rig.place_in(show, "bob", &[5, 6], seed).await.unwrap();
+    rig.service.release_hold(&caller("bob"), hold_of(show, seed)).await.unwrap();
     began.elapsed()
 }

@@ -9,11 +9,11 @@
 
 mod clock_steps;
 mod costs;
+mod expiry;
 mod full_memory;
 mod live_changes;
 mod losses;
 mod lost_replies;
-mod permissions;
 mod races;
 mod random_losses;
 mod restarts;

@@ -1,12 +1,4 @@
 //! Buyers who never rest: they hold, release, order and pay while the servers are given trouble.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "each test file uses a part of it; a test fails by panicking"
-)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -18,7 +10,8 @@ use bms_domain::order::Order;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-use super::office::{LONGEST, Office, SEATS, caller, hold_id, is_retryable};
+use super::rig::{LONGEST, Rig, SEATS, caller, hold_of, is_retryable};
+use super::until;
 
 /// What the buyers have seen.
 #[derive(Default)]
@@ -45,16 +38,16 @@ pub struct Crowd {
 
 impl Crowd {
     /// Sends `buyers` to each of the shows.
-    pub fn send(office: &Office, shows: &[ShowId], buyers: u32) -> Self {
+    pub fn send(rig: &Rig, shows: &[ShowId], buyers: u32) -> Self {
         let (seen, stop) = (Arc::<Seen>::default(), Arc::<AtomicBool>::default());
         let all = shows.iter().flat_map(|show| (0..buyers).map(move |buyer| (*show, buyer)));
         let buyers = all.map(|(show, buyer)| {
-            let (office, seen, stop) = (office.clone(), seen.clone(), stop.clone());
+            let (rig, seen, stop) = (rig.clone(), seen.clone(), stop.clone());
             tokio::spawn(async move {
                 let mut round = 0;
                 while !stop.load(Ordering::Relaxed) {
                     tokio::task::yield_now().await;
-                    seen.round(&office, &show, buyer * 100_000 + round).await;
+                    seen.round(&rig, &show, buyer * 100_000 + round).await;
                     round += 1;
                 }
             })
@@ -64,11 +57,12 @@ impl Crowd {
 
     /// Waits until so many more calls were answered.
     pub async fn until_answered(&self, more: u32) {
-        let (before, end) = (self.seen.answered.load(Ordering::Relaxed), Instant::now() + super::office::PATIENCE);
-        while self.seen.answered.load(Ordering::Relaxed) < before + more {
-            assert!(Instant::now() < end && self.buyers.iter().all(|buyer| !buyer.is_finished()), "the buyers are stuck");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let before = self.seen.answered.load(Ordering::Relaxed);
+        until("answers to the buyers", || async {
+            assert!(self.buyers.iter().all(|buyer| !buyer.is_finished()), "a buyer fell over something");
+            self.seen.answered.load(Ordering::Relaxed) >= before + more
+        })
+        .await;
     }
 
     /// Sends the buyers home; fails if one of them met what no buyer may meet.
@@ -83,28 +77,28 @@ impl Crowd {
 
 impl Seen {
     /// One visit. Most release what they hold, so that there is always something left; some keep it; some buy.
-    async fn round(&self, office: &Office, show: &ShowId, number: u32) {
+    async fn round(&self, rig: &Rig, show: &ShowId, number: u32) {
         let user = format!("user-{number}");
         // Neighbours want the same seats.
         let first = number.wrapping_mul(2_654_435_761) % (SEATS - 1);
         let seats = [first, first + 1];
-        let id = hold_id(show, number);
+        let id = hold_of(show, number);
         self.asked.lock().push(id);
-        if self.call(office.place(show, &user, &seats, number)).await.is_none() {
+        if self.call(rig.place_in(show, &user, &seats, number)).await.is_none() {
             return;
         }
         match number % 32 {
             0 => self.kept.lock().push(id),
             1 => {
-                let Some(order) = self.call(office.order(&user, id)).await else { return };
-                while let Err(error) = office.pay(&user, &order).await {
+                let Some(order) = self.call(rig.order_of(&user, id)).await else { return };
+                while let Err(error) = rig.paid(&user, &order, &format!("pay_ok_{user}")).await {
                     // The payment is durable without the hold store.
                     assert!(is_retryable(&error), "{error:?}");
                 }
-                let bought = office.service.order(&caller(&user), order.id).await.unwrap();
+                let bought = rig.service.order(&caller(&user), order.id).await.unwrap();
                 self.confirmed.lock().push(bought);
             }
-            _ => drop(self.call(office.service.release_hold(&caller(&user), id)).await),
+            _ => drop(self.call(rig.service.release_hold(&caller(&user), id)).await),
         }
     }
 

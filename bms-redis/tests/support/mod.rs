@@ -10,24 +10,26 @@
 )]
 
 pub mod audit;
+pub mod crowd;
 pub mod rig;
+mod sales;
+pub mod watcher;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bms_domain::testing::{Fresh, ManualClock, Runtime};
+use bms_domain::id::ShowId;
+use bms_domain::store::{HoldStore as _, OccupancyRead, PlaceHold, SeatLimits, ShowClaims};
+use bms_domain::testing::{Fresh, ManualClock, Runtime, sample};
+use bms_redis::testing::{Server, eventually};
 use bms_redis::{Redis, RedisConfig, RedisHolds};
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 
-/// Waits until another process has done what it has to do: asks again and again, for 20 s at most.
-pub async fn until<Answer: Future<Output = bool>>(what: &str, mut asks: impl FnMut() -> Answer) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !asks().await {
-        assert!(Instant::now() < end, "{what} did not come about");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Waits until another process has done what it has to do, for a minute at most.
+pub async fn until<Answer: Future<Output = bool>>(what: &str, asks: impl FnMut() -> Answer) {
+    eventually(what, asks).await.unwrap();
 }
 
 /// Runs the suites' tasks on tokio.
@@ -53,4 +55,35 @@ pub async fn connect(url: &str) -> Redis {
 /// A hold store that nothing was done to.
 pub async fn fresh_holds(url: &str, clock: ManualClock) -> Fresh<RedisHolds> {
     Fresh::new(RedisHolds::new(connect(url).await).with_clock(Arc::new(clock)))
+}
+
+/// How many scripts were called at a server so far, by their hashes.
+pub fn scripts_called(server: &Server) -> u64 {
+    let stats = server.info("cmdstat_evalsha").unwrap_or_default();
+    stats.split(',').find_map(|part| part.strip_prefix("calls=")).map_or(0, |calls| calls.parse().unwrap())
+}
+
+/// How long the holds of [`wish`] last.
+pub const TTL: Duration = Duration::from_mins(10);
+
+/// Tells a store that nothing of a show is sold, by the plan of [`wish`].
+pub async fn prime(holds: &RedisHolds, show: &ShowId, seats: u32) {
+    let OccupancyRead::NotPrimed(fence) = holds.occupancy(show).await.unwrap() else { panic!("{show} is primed") };
+    let (layout, grace) = (sample::layout_id("hall-1"), Duration::from_secs(2));
+    let claims = ShowClaims { show: *show, layout, seats, sold: Vec::new(), pending: Vec::new(), grace };
+    holds.restore(&claims, fence).await.unwrap();
+}
+
+/// Seats for a user of his own; the hold's id is made of `n`.
+pub fn wish(show: &ShowId, n: u32, seats: &[u32]) -> PlaceHold {
+    PlaceHold {
+        id: sample::hold_id(show, n),
+        show: *show,
+        layout: sample::layout_id("hall-1"),
+        owner: sample::user(&format!("user-{n}")),
+        seats: sample::seats(seats),
+        price: sample::euro(2_500),
+        ttl: TTL,
+        limits: SeatLimits { per_hold: 10, per_user_and_show: 10 },
+    }
 }

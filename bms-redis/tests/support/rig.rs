@@ -15,7 +15,10 @@ use bms_domain::time::{Clock, SystemClock};
 use bms_redis::testing::Server;
 use bms_redis::{Redis, RedisConfig, RedisHolds};
 
+use parking_lot::Mutex;
+
 use super::audit::{Kept, audit};
+use super::until;
 
 /// What every key of these tests starts with.
 pub const PREFIX: &str = "box-office";
@@ -23,7 +26,20 @@ pub const PREFIX: &str = "box-office";
 /// The users of these tests.
 pub const USERS: [&str; 3] = ["ann", "bob", "cid"];
 
-/// A service.
+/// The deadline of a call of the hold store.
+pub const DEADLINE: Duration = Duration::from_millis(500);
+/// How much later a busy machine may come to what is due. Whoever waits for a server that does not answer waits for longer.
+pub const MARGIN: Duration = Duration::from_secs(5);
+/// The longest that one use case may take: it makes a few calls of the hold store, one after the other, and the machine
+/// is busy.
+pub const LONGEST: Duration = Duration::from_secs(4);
+/// How long real servers may take for what takes them a few seconds.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The seats of each show.
+pub const SEATS: u32 = 300;
+
+/// A service of one process, and what it is made of. Most sell one show.
+#[derive(Clone)]
 pub struct Rig {
     /// What all of it goes by; the hold store only if it was told so.
     pub clock: ManualClock,
@@ -53,19 +69,30 @@ impl Rig {
     pub async fn on(redis: Redis, seats: u32) -> Self {
         let clock = ManualClock::new();
         let holds = RedisHolds::new(redis).with_clock(Arc::new(clock.clone()));
-        Self::of(holds, clock.clone(), Arc::new(clock), seats).await
+        Self::of(holds, clock.clone(), Arc::new(clock), &[show()], seats).await
+    }
+
+    /// A service for some shows of [`SEATS`] seats, whose calls end by [`DEADLINE`]. Everything goes by one clock, which
+    /// stands still.
+    pub async fn open(url: &str, shows: &[ShowId]) -> Self {
+        let clock = ManualClock::new();
+        let holds = RedisHolds::new(connect_within(url, DEADLINE).await).with_clock(Arc::new(clock.clone()));
+        Self::of(holds, clock.clone(), Arc::new(clock), shows, SEATS).await
     }
 
     /// A service whose hold store goes by the clock of the Redis server, and all else by the machine's.
     pub async fn on_real_time(redis: Redis, seats: u32) -> Self {
-        Self::of(RedisHolds::new(redis), ManualClock::new(), Arc::new(SystemClock), seats).await
+        Self::of(RedisHolds::new(redis), ManualClock::new(), Arc::new(SystemClock), &[show()], seats).await
     }
 
-    async fn of(holds: RedisHolds, clock: ManualClock, time: Arc<dyn Clock>, seats: u32) -> Self {
+    async fn of(holds: RedisHolds, clock: ManualClock, time: Arc<dyn Clock>, shows: &[ShowId], seats: u32) -> Self {
         let faults = Faults::new();
         let orders = Arc::new(MemoryOrders::new(Arc::clone(&time)));
         let catalogue = MemoryCatalogue::new();
-        catalogue.write(&sample::catalogue("gala", seats, time.now())).await.unwrap();
+        let mut on_sale = sample::catalogue("unused", seats, time.now());
+        let (layout, start) = (on_sale.layouts[0].id(), on_sale.shows[0].start_time);
+        on_sale.shows = shows.iter().map(|show| sample::listed_show(show.as_str(), "film", "odeon", layout, start)).collect();
+        catalogue.write(&on_sale).await.unwrap();
         let faulty_orders = Arc::new(Faulty::new(orders.clone(), faults.clone()));
         let ports = Ports {
             holds: Arc::new(Faulty::new(Arc::new(holds.clone()), faults.clone())),
@@ -83,13 +110,22 @@ impl Rig {
 
     /// Holds seats; the hold's id is made of `seed`.
     pub async fn place(&self, user: &str, seats: &[u32], seed: u32) -> Result<BookedHold, Error> {
-        self.service.place_hold(&caller(user), &show(), &names(seats), sample::uuid(seed)).await
+        self.place_in(&show(), user, seats, seed).await
+    }
+
+    /// Holds seats of any show.
+    pub async fn place_in(&self, show: &ShowId, user: &str, seats: &[u32], seed: u32) -> Result<BookedHold, Error> {
+        self.service.place_hold(&caller(user), show, &names(seats), sample::uuid(seed)).await
     }
 
     /// Orders the hold of a seed.
     pub async fn order(&self, user: &str, seed: u32) -> Result<Order, Error> {
-        let placed = self.service.create_order(&caller(user), hold_id(seed), sample::customer()).await;
-        placed.map(|placed| placed.order)
+        self.order_of(user, hold_id(seed)).await
+    }
+
+    /// Orders any hold.
+    pub async fn order_of(&self, user: &str, hold: HoldId) -> Result<Order, Error> {
+        self.service.create_order(&caller(user), hold, sample::customer()).await.map(|placed| placed.order)
     }
 
     /// Pays an order.
@@ -101,10 +137,29 @@ impl Rig {
     pub async fn buy(&self, user: &str, seats: &[u32], seed: u32) -> Result<Order, Error> {
         self.place(user, seats, seed).await?;
         let order = self.order(user, seed).await?;
-        match self.pay(user, order.id, &format!("pay_ok-{seed}")).await? {
+        self.paid(user, &order, &format!("pay_ok-{seed}")).await
+    }
+
+    /// Pays an order, once and for all.
+    pub async fn paid(&self, user: &str, order: &Order, payment: &str) -> Result<Order, Error> {
+        match self.pay(user, order.id, payment).await? {
             Payment::Confirmed(order) => Ok(order),
             other @ Payment::Pending(_) => panic!("expected CONFIRMED, saw {other:?}"),
         }
+    }
+
+    /// Repeats a use case for as long as it says that it may be repeated.
+    pub async fn eventually<T>(&self, attempt: impl AsyncFn(&Self) -> Result<T, Error>) -> T {
+        let done = Mutex::new(None);
+        until("a use case that succeeds", || async {
+            match attempt(self).await {
+                Ok(outcome) => drop(done.lock().replace(outcome)),
+                Err(error) => assert!(is_retryable(&error), "{error:?}"),
+            }
+            done.lock().is_some()
+        })
+        .await;
+        done.into_inner().unwrap()
     }
 
     /// Whether the loss of the connection has been noticed.
@@ -175,7 +230,25 @@ pub fn show() -> ShowId {
 
 /// The hold of a seed.
 pub fn hold_id(seed: u32) -> HoldId {
-    HoldId::of(&show(), sample::uuid(seed))
+    hold_of(&show(), seed)
+}
+
+/// The hold of a seed, in any show.
+pub fn hold_of(show: &ShowId, seed: u32) -> HoldId {
+    HoldId::of(show, sample::uuid(seed))
+}
+
+/// What a caller may repeat: nothing has happened, or it is not known.
+pub fn is_retryable(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. } | Error::OutcomeUnknown { .. })
+}
+
+/// The seats that an error names.
+pub fn seats_in_the_way(error: Error) -> Vec<SeatId> {
+    match error {
+        Error::SeatsUnavailable(seats) => seats,
+        other => panic!("expected the seats in the way, saw {other:?}"),
+    }
 }
 
 /// A user who asks.

@@ -185,6 +185,30 @@ pub(crate) async fn a_restore_read_before_an_order_ended_does_not_link_it_again(
     assert_eq!(case.get(1).await, Some(placed));
 }
 
+/// P2: claims that were read before an order ended, and its hold with it, take nothing from who has the seats since; nor is
+/// the dead hold brought back where its seats are free.
+pub(crate) async fn a_restore_read_before_an_order_expired_takes_nothing_from_anybody(case: Holds) {
+    case.prime().await;
+    for n in [1, 2] {
+        case.hold(n, "ann", &[n]).await;
+    }
+    case.advance(TTL - TICK);
+    for n in [1, 2] {
+        done(case.begin(n, "ann", &checkout(n)).await);
+    }
+    case.advance(TICK);
+    let fence = case.occupancy().await.fence;
+    for n in [1, 2] {
+        done(case.store.end_checkout(hold(n), order(n)).await.unwrap());
+    }
+    let new = case.hold(3, "bob", &[1]).await;
+    let read = claims(&[], &[pending(1, "ann", &[1], REMAINING), pending(2, "ann", &[2], REMAINING)]);
+    case.restore(&read, fence).await;
+    assert_eq!(case.get(3).await, Some(new));
+    case.expect_seats(&[1], &[]).await;
+    assert!(!case.state(1).await.is_live() && !case.state(2).await.is_live(), "holds of orders that ended");
+}
+
 /// P1, P8: a show that begins anew with another plan has all that was told of it, sold seats and pending orders alike.
 pub(crate) async fn another_plan_has_all_that_was_told(case: Holds) {
     case.prime().await;

@@ -198,6 +198,7 @@ suite!(
         holds_prime::a_stray_sold_seat_is_freed_when_nothing_changed,
         holds_prime::a_stray_sold_seat_stays_when_something_changed,
         holds_prime::a_restore_read_before_an_order_ended_does_not_link_it_again,
+        holds_prime::a_restore_read_before_an_order_expired_takes_nothing_from_anybody,
         holds_prime::another_plan_has_all_that_was_told,
         holds_prime::another_plan_starts_anew,
         holds_prime::another_plan_than_the_primed_one_is_not_primed,

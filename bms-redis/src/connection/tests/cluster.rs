@@ -6,11 +6,6 @@ use crate::testing::{Cluster, MoveStep, Server};
 
 const KEY: &str = "{show}k";
 
-fn url(nodes: &[Server]) -> String {
-    let addresses: Vec<String> = nodes.iter().map(Server::address).collect();
-    format!("redis+cluster://{}", addresses.join(","))
-}
-
 /// A primary that does not own a slot.
 fn another<'a>(cluster: &'a Cluster, owner: &Server) -> &'a Server {
     cluster.primaries().unwrap().into_iter().find(|node| node.port() != owner.port()).unwrap()
@@ -20,9 +15,9 @@ fn another<'a>(cluster: &'a Cluster, owner: &Server) -> &'a Server {
 async fn calls_find_their_node_also_after_flushes_and_from_any_seed() {
     let cluster = Cluster::start().unwrap();
     for node in cluster.nodes() {
-        connect(&url(std::slice::from_ref(node))).await.ping().await.unwrap();
+        connect(&format!("redis+cluster://{}", node.address())).await.ping().await.unwrap();
     }
-    let redis = connect(&url(cluster.nodes())).await;
+    let redis = connect(&cluster.url()).await;
     let calls = || (0..300).map(|n| call(&format!("{{{n}}}"), "v")).collect::<Vec<_>>();
     for _ in 0..2 {
         assert_eq!(redis.run_all(&set(), calls(), Effect::Writes).await.unwrap().len(), 300);
@@ -38,7 +33,7 @@ async fn calls_find_their_node_also_after_flushes_and_from_any_seed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_moves_under_load_without_a_lost_or_repeated_call() {
     let cluster = Cluster::start().unwrap();
-    let redis = connect(&url(cluster.nodes())).await;
+    let redis = connect(&cluster.url()).await;
     let slot = cluster.slot_of(KEY).unwrap();
     let fill = (0..200).map(|n| call(&format!("{{show}}{n}"), "v")).collect();
     redis.run_all(&set(), fill, Effect::Writes).await.unwrap();
@@ -85,7 +80,7 @@ async fn a_slot_moves_under_load_without_a_lost_or_repeated_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_a_moving_slot_are_found_where_they_are() {
     let cluster = Cluster::start().unwrap();
-    let config = RedisConfig::new(&url(cluster.nodes())).unwrap().deadline(PATIENCE).unwrap();
+    let config = RedisConfig::new(&cluster.url()).unwrap().deadline(PATIENCE).unwrap();
     let redis = Redis::connect(config).await.unwrap();
     let slot = cluster.slot_of(KEY).unwrap();
     let fill = (0..15).map(|n| call(&format!("{{show}}{n}"), "v")).collect();
@@ -121,7 +116,7 @@ async fn keys_of_a_moving_slot_are_found_where_they_are() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_follows_its_slot_to_the_next_primary() {
     let cluster = Cluster::start().unwrap();
-    let redis = connect(&url(cluster.nodes())).await;
+    let redis = connect(&cluster.url()).await;
     redis.subscribe(KEY.as_bytes()).await.unwrap();
     let mut notices = redis.notices();
     let slot = cluster.slot_of(KEY).unwrap();
@@ -140,7 +135,7 @@ async fn a_listener_follows_its_slot_to_the_next_primary() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_primary_holds_up_its_own_slots_only_and_is_replaced() {
     let cluster = Cluster::start().unwrap();
-    let redis = connect(&url(cluster.nodes())).await;
+    let redis = connect(&cluster.url()).await;
     let slot = cluster.slot_of(KEY).unwrap();
     let paused = cluster.owner_of(slot).unwrap();
     let is_elsewhere = |key: &String| cluster.owner_of(cluster.slot_of(key).unwrap()).unwrap().port() != paused.port();
@@ -165,7 +160,7 @@ async fn a_paused_primary_holds_up_its_own_slots_only_and_is_replaced() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_whose_slot_moves_is_told_and_can_be_made_again() {
     let cluster = Cluster::start().unwrap();
-    let redis = connect(&url(cluster.nodes())).await;
+    let redis = connect(&cluster.url()).await;
     redis.subscribe(KEY.as_bytes()).await.unwrap();
     let mut notices = redis.notices();
     let slot = cluster.slot_of(KEY).unwrap();

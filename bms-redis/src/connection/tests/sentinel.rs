@@ -1,15 +1,10 @@
 use super::*;
 use crate::testing::Replicated;
 
-fn url(group: &Replicated) -> String {
-    let sentinels: Vec<String> = group.sentinels().iter().map(|sentinel| sentinel.address()).collect();
-    format!("redis+sentinel://{}/{}", sentinels.join(","), group.service_name())
-}
-
 #[tokio::test]
 async fn a_killed_primary_is_followed_by_the_next() {
     let group = Replicated::start().unwrap();
-    let redis = connect(&url(&group)).await;
+    let redis = connect(&group.url()).await;
     redis.run(&set(), call("k", "v"), Effect::Writes).await.unwrap();
     let first = group.primary().unwrap();
     assert_eq!(first.command::<String>(&["GET", "k"]).unwrap(), "v");
@@ -23,17 +18,14 @@ async fn a_killed_primary_is_followed_by_the_next() {
 #[tokio::test]
 async fn a_primary_that_was_voted_out_is_left_though_its_connection_stands() {
     let group = Replicated::start().unwrap();
-    let redis = connect(&url(&group)).await;
+    let redis = connect(&group.url()).await;
     let node = redis.inner.link.nodes()[0].clone();
     let first = group.primary().unwrap();
     first.pause().unwrap();
     let second = group.wait_for_primary_after(first).unwrap();
     // Nobody calls, so that no call finds out.
-    let end = Instant::now() + PATIENCE;
-    while node.server().is_none_or(|server| !server.ends_with(&format!(":{}", second.port()))) {
-        assert!(Instant::now() < end, "still at {:?}", node.server());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let is_there = || async { node.server().is_some_and(|server| server.ends_with(&format!(":{}", second.port()))) };
+    eventually("the next primary", is_there).await.unwrap();
     redis.run(&set(), call("k", "v"), Effect::Writes).await.unwrap();
     assert_eq!(second.command::<String>(&["GET", "k"]).unwrap(), "v");
 }
@@ -44,7 +36,7 @@ async fn one_sentinel_is_enough_and_an_unknown_service_is_named() {
     let [first, second, third] = group.sentinels() else { panic!("three sentinels") };
     first.pause().unwrap();
     second.kill();
-    connect(&url(&group)).await.ping().await.unwrap();
+    connect(&group.url()).await.ping().await.unwrap();
     first.resume().unwrap();
     let wrong = format!("redis+sentinel://{}/other", third.address());
     let error = Redis::connect(RedisConfig::new(&wrong).unwrap()).await.unwrap_err();

@@ -7,11 +7,7 @@
     reason = "a broken expectation must stop the test"
 )]
 
-#[path = "servers/cluster.rs"]
 mod cluster;
-#[path = "servers/network.rs"]
 mod network;
-#[path = "servers/node.rs"]
 mod node;
-#[path = "servers/replicated.rs"]
 mod replicated;

@@ -1,15 +1,16 @@
-//! The scripts of the hold store, one a file in `lua/`. A line `-- include name` stands for the text of another file.
+//! The scripts of both stores, one a file in `lua/`. A line `-- include name` stands for the text of another file.
 
 use std::sync::LazyLock;
 
 use crate::script::Script;
 
 /// What scripts include.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 5] = [
     ("clock", include_str!("../lua/clock.lua")),
     ("show", include_str!("../lua/show.lua")),
     ("holds", include_str!("../lua/holds.lua")),
     ("sales", include_str!("../lua/sales.lua")),
+    ("request", include_str!("../lua/request.lua")),
 ];
 
 /// The text of a script with what it includes, without comments: the server reads it again after each restart.
@@ -52,6 +53,9 @@ scripts! {
     DUE = "due";
     SWEEP = "sweep";
     CHECK = "check";
+    BEGIN_REQUEST = "idempotency_begin";
+    FINISH_REQUEST = "idempotency_finish";
+    ABANDON_REQUEST = "idempotency_abandon";
 }
 
 #[cfg(test)]
@@ -66,6 +70,19 @@ mod tests {
         assert!(expanded.contains("local now = tonumber(ARGV[1])") && expanded.contains("local RECORDS"));
         assert!(expanded.ends_with("return 1 -- include nothing\n") && !expanded.contains("-- include clock"));
     }
+
+    /// The script of a rush goes without the function that all others use, and writes the length of the log out.
+    #[test]
+    fn the_log_of_changes_has_one_length() {
+        let holds = include_str!("../lua/holds.lua");
+        let kept = holds.lines().find_map(|line| line.strip_prefix("local CHANGES_KEPT = ")).unwrap();
+        let kept: u32 = kept.parse().unwrap();
+        assert_eq!(kept as usize, crate::feed::KEPT);
+        let cut = format!("> {} then call('LTRIM', LOG, '-{kept}', '-1') end", kept * 5 / 4);
+        assert!(include_str!("../lua/place.lua").contains(&cut), "{cut}");
+        assert!(holds.contains("> 1.25 * CHANGES_KEPT then call('LTRIM', LOG, -CHANGES_KEPT, -1) end"));
+    }
+
     /// The commands of a text: upper-case words in quotes, after `call(`, `try(` or at the head of a list.
     fn commands<'a>(text: &'a str, heads: &[&str]) -> BTreeSet<&'a str> {
         let after = heads.iter().flat_map(|head| text.split(head).skip(1));

@@ -7,31 +7,16 @@
     reason = "a broken expectation must stop the test"
 )]
 
-#[path = "support/crowd.rs"]
-mod crowd;
-#[path = "support/office.rs"]
-mod office;
-mod support;
-#[path = "support/watcher.rs"]
-mod watcher;
-
-#[path = "cluster/failover.rs"]
 mod failover;
-#[path = "cluster/moving.rs"]
 mod moving;
-#[path = "cluster/rules.rs"]
 mod rules;
-#[path = "cluster/stall.rs"]
 mod stall;
+#[path = "../support/mod.rs"]
+mod support;
 
 use bms_domain::id::ShowId;
 use bms_domain::testing::sample;
 use bms_redis::testing::{Cluster, Server};
-
-fn url(cluster: &Cluster) -> String {
-    let nodes: Vec<String> = cluster.nodes().iter().map(Server::address).collect();
-    format!("redis+cluster://{}", nodes.join(","))
-}
 
 /// The slot of a show.
 fn slot_of(cluster: &Cluster, show: &ShowId) -> u16 {
