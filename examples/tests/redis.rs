@@ -13,112 +13,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bms_redis::testing::{Cluster, NotRedis, Replicated, Server as Redis, eventually};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use support::Server;
-
-/// Nothing here takes this long; a test that waits longer has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A show of twelve seats that is always on sale.
-const CATALOGUE: &str = r#"{
-  "movies": [{"movieId": "sand", "title": "Sand", "durationMinutes": 155, "language": "en"}],
-  "theatres": [{"theatreId": "roxy", "name": "Roxy", "city": "Leeds", "timeZone": "Europe/London", "screens": [
-    {"screen": "1", "name": "Screen 1", "layout": {"layoutId": "roxy-1", "name": "Screen 1",
-      "categories": [{"category": "stalls", "name": "Stalls"}],
-      "sections": [{"sectionId": "stalls", "name": "Stalls", "rows": [
-        {"rowId": "A", "numbers": "1-12", "category": "stalls", "line": {"x": 0, "y": 0}}]}]}}]}],
-  "shows": [{"showId": "tonight", "movieId": "sand", "theatreId": "roxy", "screen": "1",
-    "startTime": "2999-12-31T19:30:00Z", "prices": [{"category": "stalls", "amount": 1250, "currency": "GBP"}]}]
-}"#;
-
-/// A server in demo mode on a Redis, and a client of it.
-struct BoxOffice {
-    server: Server,
-    client: reqwest::Client,
-    _catalogue: NamedTempFile,
-}
-
-impl BoxOffice {
-    fn open(url: &str) -> Self {
-        Self::open_with(&["--redis-url", url])
-    }
-
-    fn open_with(options: &[&str]) -> Self {
-        Self::start(options, Server::start)
-    }
-
-    fn start(options: &[&str], start: impl FnOnce(&[&str]) -> Server) -> Self {
-        let catalogue = NamedTempFile::new().unwrap();
-        std::fs::write(catalogue.path(), CATALOGUE).unwrap();
-        let file = catalogue.path().to_str().unwrap();
-        let server = start(&[options, &["--volatile-orders", "--catalogue", file]].concat());
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        Self { server, client, _catalogue: catalogue }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.server.url())
-    }
-
-    async fn get(&self, path: &str) -> Response {
-        self.client.get(self.url(path)).header("cache-control", "no-cache").send().await.unwrap()
-    }
-
-    async fn post(&self, user: &str, path: &str, body: Value) -> RequestBuilder {
-        let token = self.client.post(self.url("/api/v1/demo/token")).json(&json!({"userId": user})).send().await.unwrap();
-        let token: Value = token.json().await.unwrap();
-        self.client.post(self.url(path)).bearer_auth(token["token"].as_str().unwrap()).json(&body)
-    }
-
-    async fn hold(&self, user: &str, seats: &[&str]) -> Response {
-        let wanted = json!({"showId": "tonight", "seatIds": seats});
-        self.post(user, "/api/v1/holds", wanted).await.send().await.unwrap()
-    }
-
-    /// Holds seats that are free.
-    async fn held(&self, user: &str, seats: &[&str]) -> Value {
-        body(self.hold(user, seats).await, StatusCode::CREATED).await
-    }
-
-    /// Holds and orders seats that are free; gives the path of the order.
-    async fn ordered(&self, user: &str, seats: &[&str]) -> String {
-        let hold = self.held(user, seats).await;
-        let wanted = json!({"holdId": hold["holdId"], "customer": {"name": "A", "email": "a@example.org"}});
-        let order = self.post(user, "/api/v1/orders", wanted).await.send().await.unwrap();
-        let order = body(order, StatusCode::CREATED).await;
-        format!("/api/v1/orders/{}", order["orderId"].as_str().unwrap())
-    }
-
-    async fn paid(&self, user: &str, order: &str) {
-        let payment = self.post(user, &format!("{order}/confirm"), json!({"paymentReference": "pay_ok_1"})).await;
-        body(payment.send().await.unwrap(), StatusCode::OK).await;
-    }
-
-    async fn is_refused(&self, user: &str, seats: &[&str], in_the_way: &[&str]) {
-        let problem = body(self.hold(user, seats).await, StatusCode::CONFLICT).await;
-        assert_eq!((&problem["type"], &problem["seatIds"]), (&json!("urn:bms:problem:seats-unavailable"), &json!(in_the_way)));
-    }
-
-    /// The seats that are held, and those that are sold.
-    async fn map(&self) -> (Value, Value) {
-        let map = body(self.get("/api/v1/shows/tonight/seatmap?layout=false").await, StatusCode::OK).await;
-        (map["heldSeatIds"].clone(), map["unavailableSeatIds"].clone())
-    }
-}
-
-async fn body(answer: Response, status: StatusCode) -> Value {
-    let (found, text) = (answer.status(), answer.text().await.unwrap());
-    assert_eq!(found, status, "{text}");
-    serde_json::from_str(&text).unwrap()
-}
+use support::office::{BoxOffice, PATIENCE, body};
 
 #[tokio::test]
 async fn two_servers_share_their_holds_and_their_answers() {
     let redis = Redis::start().unwrap();
-    let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
+    let (one, two) = (BoxOffice::on_redis(&redis.url()), BoxOffice::on_redis(&redis.url()));
     one.held("alice", &["A1", "A2"]).await;
     assert_eq!(two.map().await, (json!(["A1", "A2"]), json!([])));
     two.is_refused("bob", &["A2", "A3"], &["A2"]).await;
@@ -134,14 +39,14 @@ async fn two_servers_share_their_holds_and_their_answers() {
     assert_eq!(answers[0].1, answers[1].1);
 
     // Another name space is another box office.
-    let other = BoxOffice::open_with(&["--redis-url", &redis.url(), "--redis-prefix", "other"]);
+    let other = BoxOffice::open_with(&["--redis-url", &redis.url(), "--redis-prefix", "other", "--volatile-orders"]);
     assert_eq!(other.map().await, (json!([]), json!([])));
 }
 
 #[tokio::test]
 async fn what_redis_forgot_is_restored_by_the_next_call() {
     let redis = Redis::start().unwrap();
-    let office = BoxOffice::open(&redis.url());
+    let office = BoxOffice::on_redis(&redis.url());
     let order = office.ordered("alice", &["A1"]).await;
     office.paid("alice", &order).await;
     office.ordered("alice", &["A2"]).await;
@@ -158,7 +63,7 @@ async fn what_redis_forgot_is_restored_by_the_next_call() {
 #[tokio::test]
 async fn without_redis_nothing_is_held_and_payments_are_confirmed_until_it_is_back() {
     let redis = Redis::start().unwrap();
-    let office = BoxOffice::open(&redis.url());
+    let office = BoxOffice::on_redis(&redis.url());
     let order = office.ordered("alice", &["A1"]).await;
     redis.kill();
 
@@ -181,7 +86,7 @@ async fn without_redis_nothing_is_held_and_payments_are_confirmed_until_it_is_ba
 #[tokio::test]
 async fn a_live_map_shows_what_another_server_does() {
     let redis = Redis::start().unwrap();
-    let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
+    let (one, two) = (BoxOffice::on_redis(&redis.url()), BoxOffice::on_redis(&redis.url()));
     let mut live = LiveMap::open(&two, None).await;
     assert_eq!(live.next().await.name, "snapshot");
     for (user, seat) in [("alice", "A5"), ("bob", "A6")] {
@@ -194,7 +99,7 @@ async fn a_live_map_shows_what_another_server_does() {
 #[tokio::test]
 async fn a_live_map_goes_on_at_another_server_after_what_was_seen() {
     let redis = Redis::start().unwrap();
-    let (one, two) = (BoxOffice::open(&redis.url()), BoxOffice::open(&redis.url()));
+    let (one, two) = (BoxOffice::on_redis(&redis.url()), BoxOffice::on_redis(&redis.url()));
     let mut live = LiveMap::open(&one, None).await;
     assert_eq!(live.next().await.name, "snapshot");
     one.held("alice", &["A1"]).await;
@@ -287,7 +192,7 @@ impl LiveMap {
 #[tokio::test]
 async fn a_cluster_is_given_as_its_servers_with_commas() {
     let cluster = Cluster::start().unwrap();
-    let (one, two) = (BoxOffice::open(&cluster.url()), BoxOffice::open(&cluster.url()));
+    let (one, two) = (BoxOffice::on_redis(&cluster.url()), BoxOffice::on_redis(&cluster.url()));
     one.held("alice", &["A1"]).await;
     two.is_refused("bob", &["A1"], &["A1"]).await;
     body(two.get("/readyz").await, StatusCode::OK).await;
@@ -296,7 +201,7 @@ async fn a_cluster_is_given_as_its_servers_with_commas() {
 #[tokio::test]
 async fn sentinels_are_given_with_the_name_of_their_service() {
     let group = Replicated::start().unwrap();
-    let office = BoxOffice::open(&group.url());
+    let office = BoxOffice::on_redis(&group.url());
     office.held("alice", &["A1"]).await;
     office.is_refused("bob", &["A1"], &["A1"]).await;
 }
@@ -306,7 +211,13 @@ async fn tls_is_spoken_with_the_authority_that_is_given() {
     let redis = Redis::builder().tls().start().unwrap();
     let authority = NamedTempFile::new().unwrap();
     std::fs::write(authority.path(), redis.authority_pem().unwrap()).unwrap();
-    let office = BoxOffice::open_with(&["--redis-url", &redis.url(), "--redis-ca", authority.path().to_str().unwrap()]);
+    let office = BoxOffice::open_with(&[
+        "--redis-url",
+        &redis.url(),
+        "--redis-ca",
+        authority.path().to_str().unwrap(),
+        "--volatile-orders",
+    ]);
     office.held("alice", &["A1"]).await;
     refuses(&["--redis-url", &redis.url(), "--volatile-orders"], "TLS");
     refuses(&["--redis-url", &redis.url(), "--volatile-orders", "--redis-ca", "/nowhere/ca.pem"], "/nowhere/ca.pem");
@@ -317,8 +228,9 @@ async fn tls_is_spoken_with_the_authority_that_is_given() {
 async fn no_output_shows_the_password() {
     let redis = Redis::builder().password("canary@1/2").start().unwrap();
     let log = NamedTempFile::new().unwrap();
-    let mut office =
-        BoxOffice::start(&["--redis-url", &redis.url()], |options| Server::start_logging(options, log.reopen().unwrap()));
+    let mut office = BoxOffice::start(&["--redis-url", &redis.url(), "--volatile-orders"], |options| {
+        Server::start_logging(options, log.reopen().unwrap())
+    });
     office.held("alice", &["A1"]).await;
     redis.kill();
     body(office.hold("bob", &["A2"]).await, StatusCode::SERVICE_UNAVAILABLE).await;
@@ -362,8 +274,9 @@ fn a_redis_that_cannot_be_used_is_refused_by_its_address() {
 async fn a_redis_that_evicts_holds_is_warned_of_and_under_strict_refused() {
     let redis = Redis::builder().max_memory(50_000_000).config("maxmemory-policy allkeys-lru").start().unwrap();
     let log = NamedTempFile::new().unwrap();
-    let office =
-        BoxOffice::start(&["--redis-url", &redis.url()], |options| Server::start_logging(options, log.reopen().unwrap()));
+    let office = BoxOffice::start(&["--redis-url", &redis.url(), "--volatile-orders"], |options| {
+        Server::start_logging(options, log.reopen().unwrap())
+    });
     office.held("alice", &["A1"]).await;
     assert!(std::fs::read_to_string(log.path()).unwrap().contains("maxmemory-policy"));
     refuses(&["--redis-url", &redis.url(), "--volatile-orders", "--strict"], "maxmemory-policy");
@@ -374,7 +287,7 @@ async fn a_redis_that_evicts_holds_is_warned_of_and_under_strict_refused() {
 async fn a_redis_that_evicts_holds_since_is_warned_of_when_it_is_connected_to_again() {
     let redis = Redis::start().unwrap();
     let log = NamedTempFile::new().unwrap();
-    let options = ["--redis-url", &redis.url(), "--strict"];
+    let options = ["--redis-url", &redis.url(), "--volatile-orders", "--strict"];
     let office = BoxOffice::start(&options, |options| Server::start_logging(options, log.reopen().unwrap()));
     office.held("alice", &["A1"]).await;
     let is_warned = || std::fs::read_to_string(log.path()).unwrap().contains("maxmemory-policy");
@@ -393,7 +306,7 @@ fn sentinels_have_a_login_of_their_own() {
     let sentinel = Redis::builder().sentinel().config(guard).start().unwrap();
     sentinel.command::<()>(&["ACL", "SETUSER", "default", "resetpass", ">guard-canary"]).unwrap();
     let url = format!("redis+sentinel://{}/bms", sentinel.address());
-    BoxOffice::open_with(&["--redis-url", &url, "--redis-sentinel-password", "guard-canary"]);
+    BoxOffice::open_with(&["--redis-url", &url, "--redis-sentinel-password", "guard-canary", "--volatile-orders"]);
     let all = ["--redis-url", &url, "--volatile-orders"];
     refuses(&all, "password");
     refuses(&[&all[..], &["--redis-sentinel-password", "canary"]].concat(), "password");
@@ -430,8 +343,9 @@ fn options_of_redis_without_redis_are_refused() {
 async fn an_outage_is_logged_once() {
     let redis = Redis::start().unwrap();
     let log = NamedTempFile::new().unwrap();
-    let office =
-        BoxOffice::start(&["--redis-url", &redis.url()], |options| Server::start_logging(options, log.reopen().unwrap()));
+    let office = BoxOffice::start(&["--redis-url", &redis.url(), "--volatile-orders"], |options| {
+        Server::start_logging(options, log.reopen().unwrap())
+    });
     let mut live = LiveMap::open(&office, None).await;
     assert_eq!(live.next().await.name, "snapshot");
     office.held("alice", &["A1"]).await;

@@ -65,8 +65,11 @@ fn redis_without_a_database_is_refused_because_orders_must_be_durable() {
 }
 
 #[test]
-fn a_database_is_refused_rather_than_ignored() {
-    refuses(&["--database-url", "postgres://u:canary@127.0.0.1:1/x"], "in memory only");
+fn a_database_that_cannot_be_reached_is_said_without_its_password() {
+    refuses(&["--database-url", "postgres://u:canary@127.0.0.1:1/x"], "cannot be reached");
+    refuses(&["--database-url", "canary"], "postgres://user:password@host");
+    refuses(&["--database-schema", "canary"], "--database-url");
+    refuses(&["migrate", "--database-url", "postgres://u:canary@127.0.0.1:1/x"], "cannot be reached");
 }
 
 #[test]
