@@ -59,6 +59,11 @@ impl PostgresCatalogue {
         Self { postgres, sql, kept }
     }
 
+    /// A call of several statements, with a deadline for all of them.
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        timeout(self.postgres.deadline(), call).await.unwrap_or_else(|_| Err(StoreError::unavailable(STORE)))
+    }
+
     async fn read_show(&self, id: &ShowId) -> Result<Option<Arc<Listing>>, StoreError> {
         let rows = self.postgres.read(|| query(&self.sql.show).bind(id.as_str())).await?;
         Ok(self.listings(&rows).await?.pop())
@@ -146,14 +151,13 @@ impl CatalogueStore for PostgresCatalogue {
 
     async fn show(&self, id: &ShowId) -> Result<Option<Arc<Listing>>, StoreError> {
         let Some(reading) = self.kept.reading(id, self.postgres.moment()) else {
-            return self.read_show(id).await;
+            return self.in_time(self.read_show(id)).await;
         };
         if let Some(listing) = reading.listing.get() {
             return Ok(listing.clone());
         }
         // Whoever waits for another's reading has a deadline of his own: a failed one is tried by each who waited.
-        let read = timeout(self.postgres.deadline(), reading.listing.get_or_try_init(|| self.read_show(id))).await;
-        read.map_err(|_| StoreError::unavailable(STORE))?.cloned()
+        self.in_time(async { reading.listing.get_or_try_init(|| self.read_show(id)).await.cloned() }).await
     }
 
     async fn shows(
@@ -164,8 +168,7 @@ impl CatalogueStore for PostgresCatalogue {
         limit: usize,
     ) -> Result<Vec<Arc<Listing>>, StoreError> {
         let shows = || query(&self.sql.shows).bind(movie.as_str()).bind(from.to_utc()).bind(until.to_utc()).bind(count(limit));
-        let rows = self.postgres.read_replica(shows).await?;
-        self.listings(&rows).await
+        self.in_time(async { self.listings(&self.postgres.read_replica(shows).await?).await }).await
     }
 
     async fn write(&self, entries: &CatalogueWrite) -> Result<(), StoreError> {

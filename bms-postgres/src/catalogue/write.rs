@@ -13,6 +13,7 @@ use bms_domain::id::{LayoutId, MovieId, ScreenId, ShowId, TheatreId};
 use bms_domain::layout::Layout;
 use bms_domain::store::{CatalogueWrite, StoreError};
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use super::{PostgresCatalogue, folded, names, row};
 use crate::codec::{escaped, get, parsed};
@@ -45,10 +46,10 @@ impl PostgresCatalogue {
     pub(super) async fn replace(&self, write: &CatalogueWrite) -> Result<(), StoreError> {
         let _writing = self.kept.writing();
         let entries = Entries::of(write)?;
+        let until = Instant::now() + self.postgres.deadline();
         for _ in 0..ATTEMPTS {
-            let known = self.known(&entries).await?;
-            entries.check(&known)?;
-            self.check_screens(&entries, &known).await?;
+            // The statement that writes has a deadline of its own, so that it is known what became of it.
+            let known = timeout_at(until, self.check(&entries)).await.map_err(|_| StoreError::unavailable(STORE))??;
             match self.insert(&entries, &known).await {
                 Ok(()) => {
                     entries.layouts.into_iter().for_each(|(id, layout)| self.kept.layouts.insert(id, layout));
@@ -61,6 +62,14 @@ impl PostgresCatalogue {
             }
         }
         Err(StoreError::unavailable(STORE))
+    }
+
+    /// Reads what entries refer to, and refuses them if they do not fit.
+    async fn check(&self, entries: &Entries) -> Result<Known, StoreError> {
+        let known = self.known(entries).await?;
+        entries.check(&known)?;
+        self.check_screens(entries, &known).await?;
+        Ok(known)
     }
 
     async fn known(&self, entries: &Entries) -> Result<Known, StoreError> {

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use bms_domain::store::{OrderStore as _, StoreError};
+use bms_domain::catalogue::Screen;
+use bms_domain::id::ScreenId;
+use bms_domain::store::{CatalogueStore as _, Fingerprint, IdempotencyKey, IdempotencyStore as _, OrderStore as _, StoreError};
 use bms_domain::testing::sample;
+use bms_domain::time::Timestamp;
 use bms_postgres::sqlx::postgres::PgPoolOptions;
 use bms_postgres::sqlx::{self, Connection as _, PgConnection};
 use bms_postgres::testing::Server;
-use bms_postgres::{Error, Postgres, PostgresConfig, Warning};
+use bms_postgres::{Error, Postgres, PostgresCatalogue, PostgresConfig, PostgresIdempotency, Warning};
 
 use crate::support;
 use crate::support::shop::{orders, paid, wish};
@@ -187,7 +190,20 @@ async fn the_runtime_role_needs_no_right_to_change_tables() {
     let seller = server.role(&format!("seller_{name}"), "s3cret", name).unwrap();
     let rights = include_str!("../../README.md").split("```sql").nth(1).unwrap().split("```").next().unwrap();
     server.psql_in(name, &rights.replace("bms_seller", &format!("\"seller_{name}\""))).unwrap();
-    let store = orders(&Postgres::connect(&PostgresConfig::new(&seller).unwrap()).await.unwrap());
+    let postgres = Postgres::connect(&PostgresConfig::new(&seller).unwrap()).await.unwrap();
+    let catalogue = PostgresCatalogue::new(postgres.clone());
+    let mut entries = sample::catalogue("s1", 10, Timestamp::from_millis(0));
+    let screens = &mut entries.theatres[0].screens;
+    screens.push(Screen { screen: ScreenId::parse("two").unwrap(), ..screens[0].clone() });
+    catalogue.write(&entries).await.unwrap();
+    entries.theatres[0].screens.pop();
+    catalogue.write(&entries).await.unwrap();
+    let keys = PostgresIdempotency::new(postgres.clone());
+    let key = IdempotencyKey::new(sample::user("ann"), "k").unwrap();
+    keys.begin(&key, Fingerprint([1; 32]), sample::uuid(1), Duration::ZERO).await.unwrap();
+    keys.finish(&key, Vec::new(), Duration::ZERO).await.unwrap();
+    assert_eq!(keys.sweep(1).await.unwrap(), 1);
+    let store = orders(&postgres);
     store.create(&wish(1)).await.unwrap();
     store.settle(&paid(1), &sample::ticket(1)).await.unwrap();
     store.cancel(support::shop::id(1)).await.unwrap();
@@ -204,6 +220,8 @@ async fn the_runtime_role_needs_no_right_to_change_tables() {
         "delete from bms.orders",
         "delete from bms.payments",
         "delete from bms.tickets",
+        "update bms.layouts set plan = plan",
+        "delete from bms.shows",
     ] {
         let refused = sqlx::raw_sql(sql).execute(&mut connection).await.expect_err(sql);
         assert_eq!(refused.as_database_error().and_then(|said| said.code()).as_deref(), Some("42501"), "{sql}");
