@@ -1,12 +1,12 @@
 //! Where Postgres is, and how it is used.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::error::Error;
 
@@ -128,9 +128,8 @@ impl PostgresConfig {
     #[must_use]
     pub fn ca_certificate(mut self, file: impl Into<PathBuf>) -> Self {
         let file = file.into();
-        let trusting = |options: PgConnectOptions| options.ssl_mode(sqlx::postgres::PgSslMode::VerifyFull).ssl_root_cert(&file);
-        self.options = trusting(self.options);
-        self.replica = self.replica.map(trusting);
+        self.options = trusting(self.options, &file);
+        self.replica = self.replica.map(|replica| trusting(replica, &file));
         self
     }
 
@@ -165,6 +164,10 @@ impl PostgresConfig {
             ("default_transaction_isolation", "read committed"),
         ])
     }
+}
+
+fn trusting(options: PgConnectOptions, file: &Path) -> PgConnectOptions {
+    options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file)
 }
 
 pub(crate) fn name_of(options: &PgConnectOptions) -> Arc<str> {

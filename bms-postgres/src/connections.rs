@@ -120,7 +120,7 @@ impl Lent<'_> {
     }
 
     /// The statement came to an end: the connection may be used again.
-    pub(crate) fn is_sound(mut self) {
+    pub(crate) fn give_back(mut self) {
         self.sound = true;
     }
 

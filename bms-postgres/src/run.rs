@@ -123,7 +123,7 @@ impl Postgres {
             let Some(connection) = lent.get() else { return Err(StoreError::unavailable(STORE).into()) };
             let error = match timeout_at(until, self.send(connection, statement())).await {
                 Ok(Ok(rows)) => {
-                    lent.is_sound();
+                    lent.give_back();
                     return Ok(rows);
                 }
                 Ok(Err(error)) => error,
@@ -132,7 +132,7 @@ impl Postgres {
             let verdict = Verdict::of(&error);
             match verdict {
                 Verdict::Lost => drop(lent),
-                _ => lent.is_sound(),
+                _ => lent.give_back(),
             }
             repeats += 1;
             match verdict {
