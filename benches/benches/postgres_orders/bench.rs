@@ -18,13 +18,21 @@ pub(crate) struct Scale {
     /// Seats of the arena.
     pub(crate) seats: u32,
     pub(crate) reads: u64,
+    /// Purchases of a round.
+    pub(crate) purchases: u64,
     /// How many orders there are before each measurement of growth.
     pub(crate) growth: &'static [u64],
 }
 
-pub(crate) const MEASURED: Scale =
-    Scale { rounds: 5, orders: 32_000, seats: 20_000, reads: 200, growth: &[10_000, 100_000, 1_000_000, 5_000_000] };
-pub(crate) const TRIED: Scale = Scale { rounds: 1, orders: 320, seats: 200, reads: 5, growth: &[100, 1_000] };
+pub(crate) const MEASURED: Scale = Scale {
+    rounds: 5,
+    orders: 32_000,
+    seats: 20_000,
+    reads: 200,
+    purchases: 10_000,
+    growth: &[10_000, 100_000, 1_000_000, 5_000_000],
+};
+pub(crate) const TRIED: Scale = Scale { rounds: 1, orders: 320, seats: 200, reads: 5, purchases: 100, growth: &[100, 1_000] };
 
 /// How many connections, and callers.
 pub(crate) const CONNECTIONS: u32 = 16;

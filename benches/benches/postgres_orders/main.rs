@@ -18,6 +18,7 @@ mod bench;
 mod growth;
 mod ours;
 mod pgbench;
+mod purchases;
 mod rate;
 mod sold;
 
@@ -36,6 +37,9 @@ fn main() {
     }
     if wants("sold") {
         sold::print(&bench);
+    }
+    if wants("purchases") {
+        purchases::print(&bench);
     }
     if named("growth") || !measured && chosen.is_empty() {
         growth::print(&bench);
