@@ -67,7 +67,10 @@ fn report(n: u64, order: OrderId) -> PaymentReport {
 fn ticket(n: u64) -> Ticket {
     let letter = |place: u32| char::from(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[usize::try_from(n >> (5 * place) & 31).unwrap()]);
     let code: String = (0..5).map(letter).collect();
-    Ticket { code: TicketCode::parse(&format!("BMS-0{code}")).unwrap(), secret: TicketSecret::parse(&format!("{n:032}")).unwrap() }
+    Ticket {
+        code: TicketCode::parse(&format!("BMS-0{code}")).unwrap(),
+        secret: TicketSecret::parse(&format!("{n:032}")).unwrap(),
+    }
 }
 
 pub(crate) async fn create(store: &PostgresOrders, wish: &NewOrder) {

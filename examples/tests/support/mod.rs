@@ -2,7 +2,6 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
-#[allow(dead_code, reason = "not every test file sells anything")]
 pub(crate) mod office;
 
 use std::io::{BufRead, BufReader};
