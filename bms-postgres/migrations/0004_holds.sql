@@ -62,7 +62,8 @@ create unlogged table bms.holds (
     constraint holds_order check (case state when 'HELD' then true when 'CONSUMED' then order_id is not null else order_id is null end)
 );
 create index holds_live on bms.holds (shard, show_id, ends_at) where state = 'HELD';
-create index holds_live_of_owner on bms.holds (shard, show_id, owner) where state = 'HELD';
+-- The owner leads: the planner must not take this index for a way to all holds of a show.
+create index holds_live_of_owner on bms.holds (owner, shard, show_id) where state = 'HELD';
 create index holds_ended on bms.holds (shard, show_id, ends_at) where state <> 'HELD';
 
 -- What orders have bought: the seats that are marked sold to each. An order that was cancelled is remembered, so that late
@@ -76,7 +77,7 @@ create unlogged table bms.hold_sales (
     freed    boolean not null default false,
     primary key (shard, show_id, order_id)
 );
-create index hold_sales_of_owner on bms.hold_sales (shard, show_id, owner);
+create index hold_sales_of_owner on bms.hold_sales (owner, shard, show_id);
 
 -- The last changes of each show, for those who follow it. A version has one change at most.
 create unlogged table bms.hold_changes (
@@ -99,15 +100,22 @@ create function bms.hold_masks(seats integer[]) returns table (block integer, ma
     select seat / 1024, bit_or(set_bit(0::bit(1024), seat % 1024, 1)) from unnest(seats) seat group by 1
 $$;
 
--- A new version, for those who follow the show. A thousand changes are kept: the oldest go now and then, some at a time.
+-- A thousand changes of a show are kept: older ones go some at a time.
+create function bms.hold_trim_log(room bms.hold_shows) returns void language plpgsql as $$
+begin
+    delete from bms.hold_changes c
+    where c.shard = room.shard and c.show_id = room.show_id and c.version <= room.version - 1024;
+end
+$$;
+
+-- A new version, for those who follow the show.
 create function bms.hold_changed(room bms.hold_shows, what text, seats integer[]) returns bms.hold_shows language plpgsql as $$
 begin
     if cardinality(seats) > 0 then
         room.version := room.version + 1;
         insert into bms.hold_changes values (room.shard, room.show_id, room.version, what, seats);
         if room.version % 256 = 0 then
-            delete from bms.hold_changes c
-            where c.shard = room.shard and c.show_id = room.show_id and c.version <= room.version - 1024;
+            perform bms.hold_trim_log(room);
         end if;
     end if;
     return room;
@@ -147,21 +155,21 @@ $$;
 -- `Expire` in the table: ends the holds whose time has run out (promise P5), `most` of them, or all.
 create function bms.hold_retire(room bms.hold_shows, most integer) returns bms.hold_shows language plpgsql as $$
 declare
-    number bigint;
+    over uuid[];
     freed integer[];
 begin
-    with over as (
+    -- An array: of rows the planner would expect many, and look through all holds.
+    over := array(
         select h.id from bms.holds h
         where h.shard = room.shard and h.show_id = room.show_id and h.state = 'HELD' and h.ends_at <= room.at
-        order by h.ends_at limit most
-    ), ended as (
-        update bms.holds h set state = 'EXPIRED', order_id = null from over
-        where h.shard = room.shard and h.id = over.id
-        returning h.id, h.seats
+        order by h.ends_at limit most);
+    with ended as (
+        update bms.holds h set state = 'EXPIRED', order_id = null where h.shard = room.shard and h.id = any (over)
+        returning h.seats
     )
-    select count(distinct ended.id), array_agg(seat order by seat) into number, freed from ended, unnest(ended.seats) seat;
-    if number > 0 then
-        room := bms.hold_changed(bms.hold_unmark(room, number, freed), 'FREED', freed);
+    select array_agg(seat order by seat) into freed from ended, unnest(ended.seats) seat;
+    if freed is not null then
+        room := bms.hold_changed(bms.hold_unmark(room, cardinality(over), freed), 'FREED', freed);
     end if;
     room.due := coalesce(
         (select min(h.ends_at) from bms.holds h where h.shard = room.shard and h.show_id = room.show_id and h.state = 'HELD'),
@@ -201,6 +209,7 @@ create function bms.hold_place(
 declare
     room bms.hold_shows := bms.hold_enter(given, the_shard, the_show);
     has bigint;
+    till timestamptz;
 begin
     now := room.at;
     now_frees := room.frees;
@@ -218,34 +227,37 @@ begin
     if did is not null then
         return;
     end if;
-    select array_agg(seat order by seat) into taken from unnest(wanted) seat
-    join bms.hold_seats b on b.shard = the_shard and b.show_id = the_show and b.block = seat / 1024
-    where get_bit(b.held | b.sold, seat % 1024) = 1;
-    if taken is not null then
-        did := 'TAKEN';
-        return;
-    end if;
-    has := bms.hold_tally(room, the_owner);
-    if has + cardinality(wanted) > per_user then
-        did := 'TOO_MANY_FOR_USER';
-        return;
-    end if;
-    hold := row(the_shard, the_id, the_show, the_layout, the_owner, wanted, the_amount, the_currency, room.at,
-        room.at + ttl_ms * interval '1 millisecond', 'HELD', room.at + ttl_ms * interval '1 millisecond', null);
-    room := bms.hold_begin(room, hold);
-    perform bms.hold_save(room);
-    did := 'PLACED';
-    now_version := room.version;
-end
-$$;
-
--- How many seats a user has, held and sold together.
-create function bms.hold_tally(room bms.hold_shows, the_owner text) returns bigint language plpgsql as $$
-begin
-    return coalesce((select sum(cardinality(h.seats)) from bms.holds h
-            where h.shard = room.shard and h.show_id = room.show_id and h.owner = the_owner and h.state = 'HELD'), 0)
+    select (select array_agg(seat order by seat) from unnest(wanted) seat
+            join bms.hold_seats b on b.shard = the_shard and b.show_id = the_show and b.block = seat / 1024
+            where get_bit(b.held | b.sold, seat % 1024) = 1),
+        coalesce((select sum(cardinality(h.seats)) from bms.holds h
+            where h.shard = the_shard and h.show_id = the_show and h.owner = the_owner and h.state = 'HELD'), 0)
         + coalesce((select sum(cardinality(s.seats)) from bms.hold_sales s
-            where s.shard = room.shard and s.show_id = room.show_id and s.owner = the_owner), 0);
+            where s.shard = the_shard and s.show_id = the_show and s.owner = the_owner), 0)
+    into taken, has;
+    did := case when taken is not null then 'TAKEN' when has + cardinality(wanted) > per_user then 'TOO_MANY_FOR_USER' end;
+    if did is not null then
+        return;
+    end if;
+    till := now + ttl_ms * interval '1 millisecond';
+    now_version := now_version + 1;
+    -- As `hold_begin`, in one statement: this is the function that a rush calls.
+    with placed as (
+        insert into bms.holds (shard, id, show_id, layout_id, owner, seats, amount, currency, created_at, own_end, state, ends_at)
+        values (the_shard, the_id, the_show, the_layout, the_owner, wanted, the_amount, the_currency, now, till, 'HELD', till)
+    ), marked as (
+        update bms.hold_seats b set held = b.held | m.mask from bms.hold_masks(wanted) m
+        where b.shard = the_shard and b.show_id = the_show and b.block = m.block
+    ), told as (
+        insert into bms.hold_changes values (the_shard, the_show, now_version, 'HELD', wanted)
+    )
+    update bms.hold_shows s set version = now_version, due = least(s.due, till), at = now
+    where s.shard = the_shard and s.show_id = the_show;
+    if now_version % 256 = 0 then
+        room.version := now_version;
+        perform bms.hold_trim_log(room);
+    end if;
+    did := 'PLACED';
 end
 $$;
 
@@ -296,7 +308,7 @@ declare
     room bms.hold_shows := bms.hold_enter_by(given, the_shard, the_id);
 begin
     select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
-    changed := hold.state = 'HELD' and hold.order_id is null and hold.owner = coalesce(by_owner, hold.owner);
+    changed := (hold.state = 'HELD' and hold.order_id is null and hold.owner = coalesce(by_owner, hold.owner)) is true;
     if changed then
         hold.state := 'RELEASED';
         hold.ends_at := room.at;
@@ -319,8 +331,8 @@ declare
 begin
     select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
     till := greatest(hold.ends_at, room.at + cover_ms * interval '1 millisecond');
-    changed := hold.state = 'HELD' and hold.owner = coalesce(by_owner, hold.owner)
-        and till <= hold.created_at + longest_ms * interval '1 millisecond';
+    changed := (hold.state = 'HELD' and hold.owner = coalesce(by_owner, hold.owner)
+        and till <= hold.created_at + longest_ms * interval '1 millisecond') is true;
     if changed then
         hold.order_id := coalesce(hold.order_id, the_order);
         hold.ends_at := till;
@@ -341,7 +353,7 @@ declare
     room bms.hold_shows := bms.hold_enter_by(given, the_shard, the_id);
 begin
     select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
-    changed := hold.state = 'HELD' and hold.order_id = the_order;
+    changed := (hold.state = 'HELD' and hold.order_id = the_order) is true;
     if changed then
         hold.state := case when hold.own_end <= room.at then 'EXPIRED' else 'HELD' end;
         hold.ends_at := hold.own_end;
@@ -392,10 +404,12 @@ begin
 end
 $$;
 
--- `CutShort` in the table, for every live hold on one of the seats: a late payment or a claim has won them.
-create function bms.hold_cut_short(room bms.hold_shows, won integer[]) returns bms.hold_shows language plpgsql as $$
+-- `CutShort` in the table, for every live hold on one of the seats: a late payment or a claim has won them. The planner takes
+-- arrays to be short, and would go through a long one again for each seat: so it is told to hash them, here and below.
+create function bms.hold_cut_short(room bms.hold_shows, won integer[]) returns bms.hold_shows
+language plpgsql set enable_nestloop = off as $$
 declare
-    number bigint;
+    cut uuid[];
     freed integer[];
 begin
     -- Holds are looked through only when the marks say that there is one: seldom.
@@ -406,22 +420,38 @@ begin
     ) then
         return room;
     end if;
-    with cut as (
-        update bms.holds h set state = 'EXPIRED', ends_at = room.at, order_id = null
-        where h.shard = room.shard and h.show_id = room.show_id and h.state = 'HELD' and h.seats && won
-        returning h.id, h.seats
+    cut := array(
+        with held as materialized (
+            select h.id, unnest(h.seats) as seat from bms.holds h
+            where h.shard = room.shard and h.show_id = room.show_id and h.state = 'HELD'
+        )
+        select distinct held.id from held join unnest(won) other on other = held.seat);
+    with ended as (
+        update bms.holds h set state = 'EXPIRED', ends_at = room.at, order_id = null where h.shard = room.shard and h.id = any (cut)
+        returning h.seats
     )
-    select count(distinct id), array_agg(seat order by seat) into number, freed from cut, unnest(cut.seats) seat;
-    return bms.hold_changed(bms.hold_unmark(room, number, freed), 'FREED', freed);
+    select array_agg(seat order by seat) into freed from ended, unnest(ended.seats) seat;
+    return bms.hold_changed(bms.hold_unmark(room, cardinality(cut), freed), 'FREED', freed);
 end
 $$;
 
 -- Takes seats from whichever orders they are marked as.
-create function bms.hold_take_back(room bms.hold_shows, taken integer[]) returns void language plpgsql as $$
+create function bms.hold_take_back(room bms.hold_shows, taken integer[]) returns void language plpgsql set enable_nestloop = off as $$
+declare
+    sale record;
 begin
-    update bms.hold_sales s
-    set seats = array(select unnest(s.seats) except select unnest(taken) order by 1)
-    where s.shard = room.shard and s.show_id = room.show_id and s.seats && taken;
+    for sale in
+        with bought as materialized (
+            select o.order_id, unnest(o.seats) as seat from bms.hold_sales o
+            where o.shard = room.shard and o.show_id = room.show_id
+        )
+        select o.order_id, coalesce(array_agg(o.seat order by o.seat) filter (where gone is null), '{}') as seats
+        from bought o left join unnest(taken) gone on gone = o.seat
+        group by o.order_id having count(gone) > 0
+    loop
+        update bms.hold_sales s set seats = sale.seats
+        where s.shard = room.shard and s.show_id = room.show_id and s.order_id = sale.order_id;
+    end loop;
     delete from bms.hold_sales s
     where s.shard = room.shard and s.show_id = room.show_id and s.seats = '{}' and not s.freed;
 end
@@ -433,6 +463,19 @@ begin
     update bms.hold_seats b set sold = b.sold & ~m.mask from bms.hold_masks(freed) m
     where b.shard = room.shard and b.show_id = room.show_id and b.block = m.block;
     return bms.hold_changed(room, 'FREED', freed);
+end
+$$;
+
+-- Those of the seats that are marked sold to another order.
+create function bms.hold_resold(room bms.hold_shows, orders uuid[], seats integer[], of integer[]) returns integer[]
+language plpgsql set enable_nestloop = off as $$
+begin
+    return array(
+        select n.seat from unnest(hold_resold.seats, of) n (seat, sale)
+        join (
+            select s.order_id, unnest(s.seats) as seat from bms.hold_sales s
+            where s.shard = room.shard and s.show_id = room.show_id
+        ) was on was.seat = n.seat and was.order_id <> orders[n.sale]);
 end
 $$;
 
@@ -467,10 +510,7 @@ begin
         where get_bit(b.sold, seat % 1024) = 0 order by seat);
     if cardinality(added) < cardinality(seats) then
         -- Sold already: to the same order, or to one whose cancellation was missed.
-        resold := array(
-            select n.seat from unnest(seats, of) n (seat, sale)
-            join (select s.order_id, unnest(s.seats) as seat from bms.hold_sales s where s.shard = room.shard and s.show_id = room.show_id) was
-            on was.seat = n.seat and was.order_id <> orders[n.sale]);
+        resold := bms.hold_resold(room, orders, seats, of);
         if cardinality(resold) > 0 then
             perform bms.hold_take_back(room, resold);
         end if;

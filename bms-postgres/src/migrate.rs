@@ -78,7 +78,8 @@ async fn migrate(connection: &mut PgConnection, server: &Arc<str>, schema: &Sche
 
 /// Waits until nobody else migrates, for a minute at most, and keeps others waiting until the connection is closed.
 async fn wait_for_others(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql("set lock_timeout = '60s'").execute(&mut *connection).await?;
+    // Checks and defaults are bound to functions now, for good: to those of Postgres, wherever the host's names lead.
+    sqlx::raw_sql("set search_path = pg_catalog; set lock_timeout = '60s'").execute(&mut *connection).await?;
     sqlx::raw_sql("select pg_advisory_lock(hashtext('bms.migrate'))").execute(connection).await?;
     Ok(())
 }
