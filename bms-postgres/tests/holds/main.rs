@@ -1,6 +1,13 @@
-//! The hold store on a real server: every rule, and random sequences against the reference model.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+//! The hold store on a real server: every rule, random sequences against the reference model, races, and what only this store
+//! can get wrong.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod faults;
+mod following;
+mod keeping;
+mod kit;
+mod races;
+mod schemas;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -11,7 +18,8 @@ use tokio::runtime::{Builder, Handle};
 use support::Tokio;
 
 async fn fresh(clock: ManualClock) -> Fresh<PostgresHolds> {
-    Fresh::new(PostgresHolds::new(support::postgres(clock).await))
+    let case = support::case_with(&clock, |config| config.deadline(kit::PATIENCE).unwrap()).await;
+    Fresh::guarded(PostgresHolds::new(case.postgres), case.schema)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
