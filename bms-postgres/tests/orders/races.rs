@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bms_domain::seat::SeatIndex;
 use bms_domain::store::{Creation, OrderStore as _};
@@ -51,7 +52,9 @@ async fn overlapping_orders_never_share_a_seat_and_never_deadlock() {
     const ROUNDS: u32 = 160;
     const TASKS: u32 = 64;
     let server = Server::start().unwrap();
+    // Time enough to log in on a busy machine: 32 at once, each with a costly exchange of passwords.
     let config = support::schema_in(&server.fresh_database().unwrap()).await.connections(32).unwrap();
+    let config = config.deadline(Duration::from_secs(30)).unwrap();
     let postgres = Postgres::connect(&config).await.unwrap();
     let orders = orders(&postgres);
     let mut seed = 0x9e37_79b9_u32;
