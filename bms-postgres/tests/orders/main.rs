@@ -27,3 +27,9 @@ fn random_sequences_agree_with_the_model() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     sequences::order_store(sequences::config(60, file!()), testing::on(Tokio(runtime.handle().clone()), fresh));
 }
+
+#[test]
+fn random_sequences_of_events_agree_with_the_model() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    sequences::outbox(sequences::config(40, file!()), testing::on(Tokio(runtime.handle().clone()), fresh));
+}
