@@ -1,14 +1,17 @@
 //! Payments in every order of events: whatever comes, and in whatever order, each success ends as a confirmed order or as a
 //! refund due (promise P4), and the audit finds nothing.
 
+use std::sync::Arc;
+
+use bms_domain::memory::MemoryOrders;
 use bms_domain::money::{Currency, Money};
-use bms_domain::order::OrderState;
-use bms_domain::payment::PaymentStatus;
+use bms_domain::order::{Order, OrderState};
+use bms_domain::payment::{PaymentStatus, RefundDue};
 use bms_domain::store::{Creation, OrderStore};
 use bms_domain::testing::{ManualClock, sample};
 
 use crate::support;
-use crate::support::shop::{TTL, assert_sound, id, orders, price, report, wish};
+use crate::support::shop::{TTL, assert_sound, id, orders, price, report, show, wish};
 
 /// Something that happens to an order, or beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +45,11 @@ fn permutations(steps: &[Step]) -> Vec<Vec<Step>> {
     all
 }
 
+/// What a history left behind: the order, and what is to be given back of it and of its rival.
+type Left = (Option<Order>, Option<Order>, Vec<RefundDue>);
+
 /// Plays a history with order `n` and its rival `n + 1`; the money that came in `amount`s ends where it has to.
-async fn play(store: &dyn OrderStore, clock: &ManualClock, n: u32, history: &[Step], amount: Money) {
+async fn play(store: &dyn OrderStore, clock: &ManualClock, n: u32, history: &[Step], amount: Money) -> Left {
     let good = format!("good-{n}");
     let notice = |event: &str, payment: &str, status| sample::notice(&format!("{event}-{n}"), report(n, payment, status, amount));
     for step in history {
@@ -68,9 +74,10 @@ async fn play(store: &dyn OrderStore, clock: &ManualClock, n: u32, history: &[St
         }
     }
     let order = store.get(id(n)).await.unwrap();
-    let owed = store.refunds_due(None, 1_000_000).await.unwrap();
-    let owed: Vec<_> = owed.iter().filter(|refund| refund.order == id(n)).collect();
-    let paid_for = order.is_some_and(|order| match order.state {
+    let before = (id(n - 1), sample::reference("~"));
+    let owed = store.refunds_due(Some(&before), 10).await.unwrap();
+    let owed: Vec<_> = owed.into_iter().filter(|refund| refund.order == id(n)).collect();
+    let paid_for = order.as_ref().is_some_and(|order| match &order.state {
         OrderState::Confirmed { payment, .. } => {
             assert_eq!((payment.as_str(), amount), (good.as_str(), price()), "{history:?}");
             true
@@ -79,23 +86,24 @@ async fn play(store: &dyn OrderStore, clock: &ManualClock, n: u32, history: &[St
     });
     let owed_once = matches!(&owed[..], [refund] if refund.reference.as_str() == good && refund.amount == amount);
     assert!(paid_for != owed_once && owed.len() <= 1, "{history:?} of {amount}: paid for {paid_for}, owed {owed:?}");
+    (order, store.get(id(n + 1)).await.unwrap(), owed)
 }
 
+/// The embedded store plays the same histories on the same clock, and is left with the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn money_is_accounted_for_in_whatever_order_it_is_told_of() {
-    let clock = ManualClock::default();
+    let (clock, embedded_clock) = (ManualClock::default(), ManualClock::default());
     let postgres = support::postgres(clock.clone()).await;
-    let orders = orders(&postgres);
-    let mut n = 0;
-    for history in permutations(&STEPS) {
-        n += 2;
-        play(&orders, &clock, n, &history, price()).await;
-    }
+    let durable = orders(&postgres);
+    let embedded = MemoryOrders::new(Arc::new(embedded_clock.clone()));
     let wrong = [sample::euro(2_499), sample::euro(0), Money::new(2_500, Currency::USD).unwrap()];
     let alone: Vec<Step> = STEPS.into_iter().filter(|step| *step != Step::Rival).collect();
-    for (history, amount) in permutations(&alone).iter().flat_map(|history| wrong.map(|amount| (history.clone(), amount))) {
-        n += 2;
-        play(&orders, &clock, n, &history, amount).await;
+    let right = permutations(&STEPS).into_iter().map(|history| (history, price()));
+    let wrong = permutations(&alone).into_iter().flat_map(|history| wrong.map(|amount| (history.clone(), amount)));
+    for (n, (history, amount)) in (1_u32..).zip(right.chain(wrong)) {
+        let left = play(&durable, &clock, n * 2, &history, amount).await;
+        assert_eq!(left, play(&embedded, &embedded_clock, n * 2, &history, amount).await, "{history:?} of {amount}");
     }
+    assert_eq!(durable.claims(&show()).await.unwrap(), embedded.claims(&show()).await.unwrap());
     assert_sound(&postgres).await;
 }
