@@ -332,8 +332,10 @@ impl Shared {
                             talk.awaited.pop_front();
                             dooms = is_doomed;
                         }
+                        // What belongs to no question is no part of the answer that it comes before.
+                        let is_before = message == Answered::Aside && passed == seen;
                         seen += length;
-                        if !is_doomed {
+                        if !is_doomed || is_before {
                             passed = seen;
                         }
                     }
