@@ -46,6 +46,42 @@ fn put_seats(packed: &mut Vec<u8>, seats: &SeatSet) -> Option<()> {
     Some(())
 }
 
+/// Bytes side by side of a show's marks, two bits a seat, as they are where nobody but one hold has a seat.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Which byte of the marks is the first.
+    pub(crate) first: u32,
+    /// Not empty.
+    pub(crate) marks: Vec<u8>,
+}
+
+/// A piece goes on over so many bytes without a seat of the hold: they cost less than a piece of their own.
+const GAP: usize = 8;
+/// A piece has no more bytes than this: the script puts it together byte by byte.
+const PIECE: usize = 64;
+
+/// Where a hold's seats are among the marks of its show.
+pub(crate) fn pieces(seats: &SeatSet) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::with_capacity(1);
+    for seat in seats.iter() {
+        let (byte, mark) = (seat / 4, 0b0100_0000 >> (2 * (seat % 4)));
+        let reach = |piece: &Piece| usize::try_from(byte - piece.first).unwrap_or(usize::MAX);
+        let last = pieces.last_mut().filter(|piece| reach(piece) < PIECE.min(piece.marks.len() + 1 + GAP));
+        let Some(piece) = last else {
+            pieces.push(Piece { first: byte, marks: vec![mark] });
+            continue;
+        };
+        let at = reach(piece);
+        if at >= piece.marks.len() {
+            piece.marks.resize(at + 1, 0);
+        }
+        if let Some(marks) = piece.marks.get_mut(at) {
+            *marks |= mark;
+        }
+    }
+    pieces
+}
+
 /// Reads packed seats.
 pub(crate) fn unpack_seats(packed: &[u8]) -> Result<SeatSet, Unreadable> {
     let (triples, rest) = packed.as_chunks::<3>();
@@ -211,6 +247,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pieces_have_the_seats_marks_and_no_others(
+            near in prop::collection::btree_set(0_u32..400, 1..40), far in prop::collection::btree_set(0..SEAT_LIMIT, 0..5),
+        ) {
+            let seats: SeatSet = near.into_iter().chain(far).collect();
+            let pieces = pieces(&seats);
+            let bytes = pieces.iter().flat_map(|piece| (piece.first..).zip(piece.marks.iter().copied()));
+            let marked = bytes.flat_map(|(byte, marks)| (0..4).map(move |at| (4 * byte + at, marks >> (6 - 2 * at) & 3)));
+            let marked: Vec<(u32, u8)> = marked.filter(|(_, mark)| *mark != 0).collect();
+            prop_assert_eq!(marked, seats.iter().map(|seat| (seat, 1)).collect::<Vec<_>>());
+            prop_assert!(pieces.iter().all(|piece| (1..=PIECE).contains(&piece.marks.len())));
+            prop_assert!(pieces.iter().all(|piece| piece.marks.first() != Some(&0) && piece.marks.last() != Some(&0)));
+        }
+
         #[test]
         fn a_hold_is_read_as_it_was_written(
             owner in "\\PC{1,60}", seats in prop::collection::btree_set(0..SEAT_LIMIT, 1..40), amount in 0_i64..1_000_000_000,

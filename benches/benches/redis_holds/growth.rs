@@ -6,7 +6,7 @@ use bms_domain::store::PlaceHold;
 use bms_redis::RedisHolds;
 
 use crate::bench::{Bench, Cost, head, median, medians, row};
-use crate::ours;
+use crate::{ours, tool};
 
 pub(crate) fn print(few: &Bench, few_holds: &RedisHolds) {
     let scale = few.scale;
@@ -22,7 +22,8 @@ pub(crate) fn print(few: &Bench, few_holds: &RedisHolds) {
     let held = (many.memory() - empty) / shows.len() as f64;
 
     let pairs = u64::from(scale.seats) / 2 - 1;
-    let mut costs: [Vec<Cost>; 3] = [const { Vec::new() }; 3];
+    tool::prepare_plain(&many, shows.len());
+    let mut costs: [Vec<Cost>; 5] = [const { Vec::new() }; 5];
     for round in 0..scale.rounds {
         few.flush();
         ours::prime_all(few, few_holds, &shows[..1], scale.seats);
@@ -35,18 +36,25 @@ pub(crate) fn print(few: &Bench, few_holds: &RedisHolds) {
         requests.remove(0);
         costs[1].push(place(&many, &many_holds, requests));
         costs[2].push(place(&many, &many_holds, spread(&shows, scale.rounds, round)));
+        // What the memory of the machine alone does to a command.
+        tool::prepare_plain(few, 1);
+        costs[3].push(few.cost(|| tool::get_plain(few, 1)));
+        costs[4].push(many.cost(|| tool::get_plain(&many, shows.len())));
     }
 
-    println!("\nTwo-seat holds, medians of {} rounds.", scale.rounds);
-    head(&["shows", "its script", "server CPU", "CPU, by one show"]);
+    println!("\nTwo-seat holds, and beside them plain keys as many as shows; medians of {} rounds.", scale.rounds);
+    head(&["shows", "its script", "server CPU", "CPU, by one of its kind"]);
     let names = [
         "1".to_owned(),
         format!("{}, all holds on one of them", shows.len()),
         format!("{}, each hold on another of them", shows.len()),
+        "1 plain key, `GET`".to_owned(),
+        format!("{} plain keys, `GET` of any", shows.len()),
     ];
-    for (name, of) in names.into_iter().zip(&costs) {
+    let base = [0, 0, 0, 3, 3].map(|one| &costs[one]);
+    for ((name, of), base) in names.into_iter().zip(&costs).zip(base) {
         let cost = medians(of);
-        let ratio = median(of.iter().zip(&costs[0]).map(|(many, one)| many.main_thread_us / one.main_thread_us));
+        let ratio = median(of.iter().zip(base).map(|(many, one)| many.main_thread_us / one.main_thread_us));
         row(&[name, format!("{:.1} µs", cost.script_us), format!("{:.1} µs", cost.main_thread_us), format!("{ratio:.2}")]);
     }
     println!("\nMemory of a show that is primed: {primed:.0} bytes; with its first hold: {held:.0} bytes.");

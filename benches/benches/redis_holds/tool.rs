@@ -15,13 +15,40 @@ use crate::ours::{self, MOST, PREFIX, TTL};
 const SEATS: u32 = 1 << 24;
 /// Stands for twelve random digits, others each time.
 const RANDOM: &str = "__rand_int__";
+/// The marks of four seats of which the first two are held: 0101 0000.
+const PAIR: &str = "P";
 
-/// Calls a script as often as the library does in a round.
-fn run(bench: &Bench, sha: &str, words: &[String]) -> Run {
+/// Calls a script as often as the library does in a round; its random numbers are below `places`.
+fn run(bench: &Bench, sha: &str, words: &[String], places: u32) -> Run {
+    let call: Vec<String> = ["EVALSHA", sha].into_iter().map(str::to_owned).chain(words.iter().cloned()).collect();
+    repeat(bench, &call, places)
+}
+
+fn plain_key(digits: &str) -> String {
+    format!("plain:{digits}")
+}
+
+/// Makes plain keys, for [`get_plain`].
+pub(crate) fn prepare_plain(bench: &Bench, keys: usize) {
+    let numbers: Vec<usize> = (0..keys).collect();
+    for some in numbers.chunks(1_000) {
+        let pairs = some.iter().flat_map(|number| [plain_key(&format!("{number:012}")), "x".repeat(100)]);
+        let words: Vec<String> = std::iter::once("MSET".to_owned()).chain(pairs).collect();
+        bench.server.command::<()>(&words).unwrap();
+    }
+}
+
+/// Reads one of so many plain keys each time, the simplest thing that a server does.
+pub(crate) fn get_plain(bench: &Bench, keys: usize) -> Run {
+    repeat(bench, &["GET".to_owned(), plain_key(RANDOM)], u32::try_from(keys).unwrap())
+}
+
+/// Sends a command as often as the library places a hold in a round.
+fn repeat(bench: &Bench, command: &[String], places: u32) -> Run {
     let holds = bench.scale.holds;
-    let (port, holds_text, seats) = (bench.server.port().to_string(), holds.to_string(), SEATS.to_string());
-    let arguments = ["-p", &port, "-P", "16", "-c", "50", "-n", &holds_text, "-r", &seats, "--csv", "EVALSHA", sha];
-    let output = Command::new("redis-benchmark").args(arguments).args(words).output();
+    let (port, holds_text, places) = (bench.server.port().to_string(), holds.to_string(), places.to_string());
+    let arguments = ["-p", &port, "-P", "16", "-c", "50", "-n", &holds_text, "-r", &places, "--csv"];
+    let output = Command::new("redis-benchmark").args(arguments).args(command).output();
     let output = output.expect("`redis-benchmark` is not installed; install it with: apt-get install -y redis-tools");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
@@ -51,8 +78,8 @@ pub(crate) fn prepare(bench: &Bench, holds: &RedisHolds) -> String {
     bench.server.command(&["SCRIPT", "LOAD", place_script()]).unwrap()
 }
 
-/// Places holds by the library's own script: the keys, arguments and lengths are those of the library, but for the numbers of
-/// the seats, which are longer.
+/// Places holds by the library's own script: the keys, arguments and lengths are those of the library, but for the place of
+/// the seats, which has more digits.
 pub(crate) fn place(bench: &Bench, holds: &RedisHolds, sha: &str) -> Run {
     let show = ours::show(0);
 
@@ -75,12 +102,12 @@ pub(crate) fn place(bench: &Bench, holds: &RedisHolds, sha: &str) -> Run {
         format!("{length}{owner}{body_after_owner}"),
         ours::layout().to_string(),
         TTL.as_millis().to_string(),
-        MOST.to_string(),
+        "2".to_owned(),
         MOST.to_string(),
         RANDOM.to_owned(),
-        RANDOM.to_owned(),
+        PAIR.to_owned(),
     ];
-    let run = run(bench, sha, &words);
+    let run = run(bench, sha, &words, SEATS / 4);
     let held = bench.runtime.block_on(holds.counts(&[show])).unwrap()[0].unwrap().held;
     assert!(u64::from(held) > bench.scale.holds * 19 / 10, "only {held} seats were held by {} calls", bench.scale.holds);
     run
@@ -99,5 +126,5 @@ pub(crate) fn place_naive(bench: &Bench, sha: &str) -> Run {
     for seat in [2, 3] {
         words[seat] = naive::seat_key(ours::show(0).as_str(), RANDOM);
     }
-    run(bench, sha, &words)
+    run(bench, sha, &words, SEATS)
 }

@@ -14,6 +14,7 @@ mod full_memory;
 mod live_changes;
 mod losses;
 mod lost_replies;
+mod marks;
 mod races;
 mod random_losses;
 mod restarts;
