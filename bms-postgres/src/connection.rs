@@ -37,6 +37,8 @@ pub enum Warning {
 pub struct Postgres {
     shared: Arc<Shared>,
     clock: Option<Arc<dyn Clock>>,
+    /// When the call that this is for has to end.
+    until: Option<Instant>,
 }
 
 struct Shared {
@@ -101,7 +103,7 @@ impl Postgres {
             prepares: !config.transaction_pooling,
             warnings,
         };
-        Ok(Self { shared: Arc::new(shared), clock: None })
+        Ok(Self { shared: Arc::new(shared), clock: None, until: None })
     }
 
     /// Makes the schema and its tables, or brings them up to this version. Needs the right to create; the program that sells
@@ -164,6 +166,16 @@ impl Postgres {
 
     pub(crate) fn deadline(&self) -> Duration {
         self.shared.deadline
+    }
+
+    /// The same for a call of several statements, with one deadline for all of them.
+    pub(crate) fn for_one_call(&self) -> Self {
+        Self { until: Some(self.until()), ..self.clone() }
+    }
+
+    /// When a statement that is asked for now has to end.
+    pub(crate) fn until(&self) -> Instant {
+        self.until.unwrap_or_else(|| Instant::now() + self.deadline())
     }
 
     /// For how long a show is sold as it was read.

@@ -13,18 +13,27 @@ use crate::migrate;
 /// The oldest version that will do: 15.0.
 const OLDEST: i32 = 150_000;
 
-/// The constraints and indexes without which a promise could be broken.
-const GUARDS: [&str; 24] = [
+/// The constraints, indexes and triggers without which a promise could be broken.
+const GUARDS: [&str; 33] = [
     "seat_claims_pkey",
     "seat_claims_order",
+    "show_plans_pkey",
     "orders_pkey",
+    "orders_shard",
+    "orders_state_check",
+    "orders_payment",
     "orders_plan",
     "orders_one_open_a_hold",
     "orders_all_seats_sold",
+    "payments_pkey",
     "payments_once",
     "payments_one_an_order",
     "payment_notices_pkey",
     "tickets_pkey",
+    "tickets_one_an_order",
+    "order_changes_pkey",
+    "only_added_to",
+    "outbox_pkey",
     "idempotency_keys_pkey",
     "layouts_pkey",
     "layouts_never_change",
@@ -81,7 +90,9 @@ async fn check_guards(connection: &mut PgConnection, server: &Arc<str>, schema: 
     let there = sqlx::query_scalar(AssertSqlSafe(
         "select conname::text from pg_constraint where connamespace = $1::text::regnamespace and convalidated \
          union select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid \
-         where c.relnamespace = $1::text::regnamespace and i.indisvalid and i.indisunique",
+         where c.relnamespace = $1::text::regnamespace and i.indisvalid and i.indisunique \
+         union select t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
+         where c.relnamespace = $1::text::regnamespace and not t.tgisinternal and t.tgenabled <> 'D'",
     ));
     let there: Vec<String> =
         there.bind(schema.as_str()).persistent(false).fetch_all(connection).await.map_err(|error| Error::of(server, error))?;

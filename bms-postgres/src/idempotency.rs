@@ -84,8 +84,9 @@ fn of<'q>(query: Query<'q>, key: &IdempotencyKey) -> Query<'q> {
 #[async_trait]
 impl IdempotencyStore for PostgresIdempotency {
     async fn begin(&self, key: &IdempotencyKey, request: Fingerprint, seed: Uuid, lease: Duration) -> Result<Begun, StoreError> {
+        let this = Self { postgres: self.postgres.for_one_call(), ..self.clone() };
         for _ in 0..ATTEMPTS {
-            if let Some(begun) = self.try_begin(key, request, seed, lease).await? {
+            if let Some(begun) = this.try_begin(key, request, seed, lease).await? {
                 return Ok(begun);
             }
         }
@@ -94,8 +95,9 @@ impl IdempotencyStore for PostgresIdempotency {
 
     async fn finish(&self, key: &IdempotencyKey, answer: Vec<u8>, keep: Duration) -> Result<Vec<u8>, StoreError> {
         let finish = || of(query(&self.sql.finish).bind(self.postgres.now()), key).bind(answer.clone()).bind(millis(keep));
+        let postgres = self.postgres.for_one_call();
         for _ in 0..ATTEMPTS {
-            let rows = self.postgres.write(finish).await.map_err(Failed::unexpected)?;
+            let rows = postgres.write(finish).await.map_err(Failed::unexpected)?;
             let row = rows.first().ok_or_else(|| broken("a key was finished that was not begun"))?;
             if get(row, "kept")? {
                 return Ok(answer);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bms_domain::store::{BoxError, StoreError};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity};
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::Postgres;
@@ -59,6 +59,8 @@ enum Verdict {
     Violates(String),
     /// Refused for now; nothing was done.
     Unavailable,
+    /// The server takes no writes now; nothing was done. Another one may, at the same address.
+    ReadOnly,
     /// Refused for good; nothing was done.
     Broken(String),
     /// The connection is gone: nobody knows.
@@ -74,12 +76,18 @@ impl Verdict {
                 other => Self::Broken(format!("an answer could not be read: {other}")),
             };
         };
+        // An error that ends the session comes at any time, also just after the commit: the server ends or crashes, the disk
+        // fails, or a pooler has lost the server, which it calls a violation of the protocol.
+        let severity = said.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+        if matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic)) {
+            return Self::Lost;
+        }
         let code = said.code().unwrap_or_default();
         match code.as_ref() {
             "40001" | "40P01" => Self::Repeat,
-            // Shut down, crashed, terminated: it may have happened just after the commit.
             "57P01" | "57P02" | "57P05" => Self::Lost,
-            "57014" | "57P03" | "55P03" | "25006" | "25P03" => Self::Unavailable,
+            "25006" => Self::ReadOnly,
+            "57014" | "57P03" | "55P03" | "25P03" => Self::Unavailable,
             "42P01" | "3F000" | "42883" | "42703" => {
                 Self::Broken(format!("tables are missing or another version's (SQLSTATE {code}): run the migrations"))
             }
@@ -116,12 +124,15 @@ impl Postgres {
         effect: Effect,
         statement: impl Fn() -> Query<'q>,
     ) -> Result<Vec<PgRow>, Failed> {
-        let until = Instant::now() + self.deadline();
+        let until = self.until();
         let mut repeats = 0;
         loop {
             let mut lent = connections.lend(until).await?;
             let Some(connection) = lent.get() else { return Err(StoreError::unavailable(STORE).into()) };
-            let error = match timeout_at(until, self.send(connection, statement())).await {
+            let mut sent = false;
+            let answer = timeout_at(until, self.send(connection, statement(), &mut sent)).await;
+            let effect = if sent { effect } else { Effect::Reads };
+            let error = match answer {
                 Ok(Ok(rows)) => {
                     lent.give_back();
                     return Ok(rows);
@@ -131,14 +142,14 @@ impl Postgres {
             };
             let verdict = Verdict::of(&error);
             match verdict {
-                Verdict::Lost => drop(lent),
+                Verdict::Lost | Verdict::ReadOnly => drop(lent),
                 _ => lent.give_back(),
             }
             repeats += 1;
             match verdict {
                 Verdict::Repeat if repeats <= REPEATS => {}
                 Verdict::Lost if effect == Effect::Reads && repeats == 1 => {}
-                Verdict::Repeat | Verdict::Unavailable => return Err(unavailable(error).into()),
+                Verdict::Repeat | Verdict::Unavailable | Verdict::ReadOnly => return Err(unavailable(error).into()),
                 Verdict::Violates(constraint) => return Err(Failed::Violates(constraint)),
                 Verdict::Broken(detail) => return Err(broken(detail).into()),
                 Verdict::Lost => return Err(effect.lost(Some(error)).into()),
@@ -149,12 +160,19 @@ impl Postgres {
 
 impl Postgres {
     /// Sends a statement. Behind a pooler that hands each transaction another connection, parsing and executing must be one
-    /// transaction, or the statement is another's by then.
-    async fn send<'q>(&self, connection: &mut PgConnection, statement: Query<'q>) -> Result<Vec<PgRow>, sqlx::Error> {
+    /// transaction, or the statement is another's by then. `sent` says whether the statement may have got to the server.
+    async fn send<'q>(
+        &self,
+        connection: &mut PgConnection,
+        statement: Query<'q>,
+        sent: &mut bool,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         if self.prepares() {
+            *sent = true;
             return statement.fetch_all(connection).await;
         }
         sqlx::raw_sql("begin").execute(&mut *connection).await?;
+        *sent = true;
         let answer = statement.persistent(false).fetch_all(&mut *connection).await;
         let end = if answer.is_ok() { "commit" } else { "rollback" };
         sqlx::raw_sql(end).execute(connection).await?;

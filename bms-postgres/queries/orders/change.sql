@@ -11,11 +11,16 @@ with changed as (
     returning *
 ), claims as (
     select c.shard, c.show_id, c.seat_id
-    from changed o, bms.seat_claims c
-    where o.state in ('FAILED', 'EXPIRED', 'CANCELLED')
-        and c.shard = o.shard and c.show_id = o.show_id and c.seat_id = any(o.seat_ids) and c.order_id = o.id
-    order by c.seat_index
-    for update of c
+    from (
+        select o.shard, o.show_id, o.id, seat.id as seat_id from changed o, unnest(o.seat_ids, o.seat_indices) as seat (id, index)
+        where o.state in ('FAILED', 'EXPIRED', 'CANCELLED')
+        order by seat.index
+    ) as own cross join lateral (
+        -- Seat by seat: for a join, the claims of the whole show would be read.
+        select c.shard, c.show_id, c.seat_id from bms.seat_claims c
+        where c.shard = own.shard and c.show_id = own.show_id and c.seat_id = own.seat_id and c.order_id = own.id
+        for update
+    ) as c
 ), freed as (
     delete from bms.seat_claims c using claims
     where c.shard = claims.shard and c.show_id = claims.show_id and c.seat_id = claims.seat_id

@@ -29,7 +29,9 @@ with found as (
     insert into bms.payments as p (shard, order_id, key, reference, state, amount, currency, first_heard, changed_at)
     select shard, id, $5, $6, 'COUNTED', $7, $8, state_at, state_at from paid
     on conflict (shard, order_id, key) do update
-    set state = 'COUNTED', refund_reason = null, amount = excluded.amount, currency = excluded.currency, changed_at = excluded.changed_at
+    -- Money that somebody decided meanwhile to give back breaks `not null`: it is looked at again.
+    set state = case when p.state in ('PENDING', 'FAILED') then 'COUNTED' end, refund_reason = null,
+        amount = excluded.amount, currency = excluded.currency, changed_at = excluded.changed_at
 ), recorded as (
     insert into bms.payment_notices (id, shard, order_id, reference, status, amount, currency, received_at)
     select $11, shard, id, $6, 'SUCCEEDED', $7, $8, state_at from paid where $11 is not null

@@ -8,9 +8,17 @@ select r.*, {now} as now,
     (select payer.order_id from bms.payments payer where payer.key = $4 and payer.state in ('COUNTED', 'REFUND_DUE')) as payer,
     exists (select from bms.payment_notices where id = $5) as notice_known,
     not exists (
-        select from bms.seat_claims c
-        where c.shard = r.shard and c.show_id = r.show_id and c.seat_id = any(r.seat_ids)
-            and c.order_id <> r.id and (c.expires_at is null or c.expires_at > {now})
+        select from unnest(r.seat_ids) as seat (id) cross join lateral (
+            -- `offset 0`: seat by seat. For a join, the claims of the whole show would be read.
+            select from bms.seat_claims c
+            where c.shard = r.shard and c.show_id = r.show_id and c.seat_id = seat.id
+                and c.order_id <> r.id and (c.expires_at is null or c.expires_at > {now})
+            offset 0
+        ) as c
+    ) and not exists (
+        select from bms.orders other
+        where other.shard = r.shard and other.hold_id = r.hold_id and other.id <> r.id
+            and (other.state = 'CONFIRMED' or other.state = 'PAYMENT_PENDING' and other.expires_at > {now})
     ) as claimable
 from (values ($2::smallint, $3::uuid)) as asked (shard, id)
 left join bms.order_records r on r.shard = asked.shard and r.id = asked.id

@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::{ATTEMPTS, PostgresOrders};
-use crate::codec::{escaped, get, index, instant, number, parsed, seats, shard};
+use crate::codec::{escaped, get, index, instant, parsed, seats, shard};
 use crate::error::{STORE, broken};
 use crate::run::{Failed, millis};
 use crate::statements::query;
@@ -118,10 +118,6 @@ impl PostgresOrders {
     /// Persists that the orders have expired whose claims, or whose hold, are wanted.
     async fn expire_ended(&self, new: &NewOrder, row: &PgRow) -> Result<(), StoreError> {
         let ended: Vec<Uuid> = get(row, "ended")?;
-        if !ended.is_empty() {
-            let shards = vec![number(new.id.shard()); ended.len()];
-            self.persist_expiry(&shards, &ended).await?;
-        }
-        Ok(())
+        self.persist_expiry_in_turn(shard(&new.show), &ended).await
     }
 }

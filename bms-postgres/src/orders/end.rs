@@ -1,5 +1,7 @@
 //! Ends orders: given up, cancelled, expired.
 
+use std::sync::Arc;
+
 use bms_domain::event::OrderEventKind;
 use bms_domain::id::{Caller, OrderId};
 use bms_domain::money::Money;
@@ -88,7 +90,19 @@ impl PostgresOrders {
 
     /// Persists that orders have expired, unless somebody else changes them now. Gives back those that did.
     pub(super) async fn persist_expiry(&self, shards: &[i16], orders: &[Uuid]) -> Result<Vec<Order>, StoreError> {
-        let expire = || query(&self.sql.expire).bind(self.postgres.now()).bind(shards.to_vec()).bind(orders.to_vec());
+        self.expire_by(&self.sql.expire, shards, orders).await
+    }
+
+    /// The same, waiting for whoever changes one of them now: to look again at once would find nothing new.
+    pub(super) async fn persist_expiry_in_turn(&self, shard: i16, orders: &[Uuid]) -> Result<(), StoreError> {
+        if !orders.is_empty() {
+            self.expire_by(&self.expire_in_turn, &vec![shard; orders.len()], orders).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire_by(&self, statement: &Arc<str>, shards: &[i16], orders: &[Uuid]) -> Result<Vec<Order>, StoreError> {
+        let expire = || query(statement).bind(self.postgres.now()).bind(shards.to_vec()).bind(orders.to_vec());
         let rows = self.postgres.write(expire).await.map_err(Failed::unexpected)?;
         rows.iter().map(row::order).collect()
     }

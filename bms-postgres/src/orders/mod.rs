@@ -39,6 +39,8 @@ const ATTEMPTS: usize = 32;
 pub struct PostgresOrders {
     postgres: Postgres,
     sql: Arc<OrderSql>,
+    /// Expires orders, and waits for those that somebody else is changing.
+    expire_in_turn: Arc<str>,
     events: Arc<outbox::OutboxSql>,
 }
 
@@ -46,7 +48,7 @@ statements!(
     /// The statements of the order store.
     OrderSql in "orders":
     attempts, by_holds, by_ticket, change, claims, confirm, create, expire, facts, first_plan, get, in_the_way, list, notice,
-    overdue, paid_by, plan, plan_of, refunds, sales_within, sold, stray
+    overdue, paid_by, plan, plan_of, ran_out, refunds, sales_within, sold, stray
 );
 
 /// A statement of the schema `bms`.
@@ -61,7 +63,13 @@ impl PostgresOrders {
     pub fn new(postgres: Postgres) -> Self {
         let sql = Arc::new(OrderSql::new(postgres.schema()));
         let events = Arc::new(outbox::OutboxSql::new(postgres.schema()));
-        Self { postgres, sql, events }
+        let expire_in_turn = sql.expire.replace(" skip locked", "").into();
+        Self { postgres, sql, expire_in_turn, events }
+    }
+
+    /// The same, for a call of several statements.
+    fn for_one_call(&self) -> Self {
+        Self { postgres: self.postgres.for_one_call(), ..self.clone() }
     }
 
     async fn rows_of(&self, id: OrderId) -> Result<Vec<PgRow>, StoreError> {
@@ -72,7 +80,7 @@ impl PostgresOrders {
 #[async_trait]
 impl OrderStore for PostgresOrders {
     async fn create(&self, order: &NewOrder) -> Result<Creation, StoreError> {
-        self.make(order).await
+        self.for_one_call().make(order).await
     }
 
     async fn get(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
@@ -108,19 +116,19 @@ impl OrderStore for PostgresOrders {
     }
 
     async fn settle(&self, report: &PaymentReport, ticket: &Ticket) -> Result<Settlement, StoreError> {
-        self.take_report(report, ticket).await
+        self.for_one_call().take_report(report, ticket).await
     }
 
     async fn give_up(&self, id: OrderId, by: &Caller) -> Result<OrderChange, StoreError> {
-        self.command(id, Some(by), &OrderCommand::GiveUp).await
+        self.for_one_call().command(id, Some(by), &OrderCommand::GiveUp).await
     }
 
     async fn cancel(&self, id: OrderId) -> Result<OrderChange, StoreError> {
-        self.command(id, None, &OrderCommand::Cancel).await
+        self.for_one_call().command(id, None, &OrderCommand::Cancel).await
     }
 
     async fn expire_overdue(&self, limit: usize) -> Result<Vec<Order>, StoreError> {
-        self.expire_up_to(limit).await
+        self.for_one_call().expire_up_to(limit).await
     }
 
     async fn claim_attempts(&self, limit: usize, lease: Duration) -> Result<Vec<Attempt>, StoreError> {

@@ -20,6 +20,8 @@ use crate::statements::query;
 
 /// The constraint that gives a code to one order.
 const CODE: &str = "tickets_pkey";
+/// The index that lets a hold have one open order.
+const ONE_OPEN_A_HOLD: &str = "orders_one_open_a_hold";
 
 /// All that decides what a report does.
 struct Facts {
@@ -120,6 +122,10 @@ impl PostgresOrders {
             return match self.confirm(report, ticket, Some((*version, facts.now))).await {
                 Ok(confirmed) => Ok(confirmed.and_then(|order| answer(order, Settled::Confirmed))),
                 Err(Failed::Violates(constraint)) if constraint == CODE => Ok(answer(order.clone(), Settled::CodeTaken)),
+                Err(Failed::Violates(constraint)) if constraint == ONE_OPEN_A_HOLD => {
+                    self.expire_others_of_hold(order).await?;
+                    Ok(None)
+                }
                 Err(Failed::Violates(_)) => Ok(None),
                 Err(Failed::Store(error)) => Err(error),
             };
@@ -132,6 +138,16 @@ impl PostgresOrders {
         };
         let Some(order) = self.write_decision(order, *version, &facts, report, &decision).await? else { return Ok(None) };
         Ok(answer(order, settled))
+    }
+
+    /// Persists that the other orders of a late order's hold have expired: as they are written down they are open still.
+    async fn expire_others_of_hold(&self, order: &Order) -> Result<(), StoreError> {
+        let shard = number(order.id.shard());
+        let ran_out =
+            || query(&self.sql.ran_out).bind(self.postgres.now()).bind(shard).bind(order.hold.uuid()).bind(order.id.uuid());
+        let rows = self.postgres.read(ran_out).await?;
+        let others: Vec<Uuid> = rows.iter().map(|row| get(row, "id")).collect::<Result<_, _>>()?;
+        self.persist_expiry_in_turn(shard, &others).await
     }
 
     async fn facts(&self, report: &PaymentReport) -> Result<Facts, StoreError> {

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod crashes;
+mod deadlines;
 mod drops;
 mod network;
+mod pooler;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;

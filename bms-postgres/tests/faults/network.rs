@@ -111,6 +111,8 @@ async fn a_pooler_in_transaction_mode_is_no_hindrance() {
     Postgres::migrate(&direct).await.unwrap();
     let bouncer = PgBouncer::start(server, &[("default_pool_size", "3")]).unwrap();
     let config = PostgresConfig::new(&bouncer.url_in(database)).unwrap().transaction_pooling(true);
+    // On a machine that is busy with other tests, to log in takes its time.
+    let config = config.deadline(Duration::from_secs(30)).unwrap();
     let store = orders(&Postgres::connect(&config).await.unwrap());
     let mut buyers = JoinSet::new();
     for buyer in 0..16_u32 {

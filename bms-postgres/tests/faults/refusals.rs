@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use bms_domain::catalogue::Screen;
 use bms_domain::id::ScreenId;
-use bms_domain::store::{CatalogueStore as _, Fingerprint, IdempotencyKey, IdempotencyStore as _, OrderStore as _, StoreError};
+use bms_domain::store::{
+    CatalogueStore as _, Fingerprint, HoldStore as _, IdempotencyKey, IdempotencyStore as _, OrderStore as _, StoreError,
+};
 use bms_domain::testing::sample;
 use bms_domain::time::Timestamp;
 use bms_postgres::sqlx::postgres::PgPoolOptions;
 use bms_postgres::sqlx::{self, Connection as _, PgConnection};
 use bms_postgres::testing::Server;
-use bms_postgres::{Error, Postgres, PostgresCatalogue, PostgresConfig, PostgresIdempotency, Warning};
+use bms_postgres::{Error, Postgres, PostgresCatalogue, PostgresConfig, PostgresHolds, PostgresIdempotency, Warning};
 
 use crate::support;
 use crate::support::shop::{orders, paid, wish};
@@ -84,9 +86,10 @@ async fn a_schema_that_is_not_this_versions_is_refused_and_left_alone() {
     assert!(matches!(Postgres::connect(&config).await.unwrap_err(), Error::TooNew { found: 9999, .. }));
     assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::TooNew { found: 9999, .. }));
     sql("delete from bms.migrations where version = 9999");
-    sql("drop index bms.orders_one_open_a_hold");
+    sql("drop index bms.orders_one_open_a_hold; drop trigger only_added_to on bms.order_changes");
+    sql("alter table bms.tickets drop constraint tickets_one_an_order");
     let Error::Damaged { missing, .. } = Postgres::connect(&config).await.unwrap_err() else { panic!("a guard is missing") };
-    assert_eq!(missing, ["orders_one_open_a_hold"]);
+    assert_eq!(missing, ["orders_one_open_a_hold", "tickets_one_an_order", "only_added_to"]);
     sql("update bms.migrations set checksum = 'x' where version = 1");
     assert!(matches!(Postgres::connect(&config).await.unwrap_err(), Error::Altered { version: 1, .. }));
     assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::Altered { version: 1, .. }));
@@ -186,6 +189,8 @@ async fn the_runtime_role_needs_no_right_to_change_tables() {
     let server = Server::shared();
     let url = server.fresh_database().unwrap();
     let name = url.rsplit('/').next().unwrap();
+    // A careful host, whose functions are nobody's to call unless that is granted.
+    server.psql_in(name, "alter default privileges revoke execute on functions from public").unwrap();
     Postgres::migrate(&PostgresConfig::new(&url).unwrap()).await.unwrap();
     let seller = server.role(&format!("seller_{name}"), "s3cret", name).unwrap();
     let rights = include_str!("../../README.md").split("```sql").nth(1).unwrap().split("```").next().unwrap();
@@ -209,6 +214,7 @@ async fn the_runtime_role_needs_no_right_to_change_tables() {
     store.cancel(support::shop::id(1)).await.unwrap();
     store.create(&wish(2)).await.unwrap();
     store.give_up(support::shop::id(2), &support::shop::ann()).await.unwrap();
+    PostgresHolds::new(postgres.clone()).occupancy(&support::shop::show()).await.unwrap();
     let mut connection = PgConnection::connect(&seller).await.unwrap();
     for sql in [
         "create table bms.mine (a int)",

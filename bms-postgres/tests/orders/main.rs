@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod audit;
+mod edges;
 mod payments;
 mod races;
 #[path = "../support/mod.rs"]

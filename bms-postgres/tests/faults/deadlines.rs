@@ -1,0 +1,44 @@
+//! Calls of several statements (promise P11).
+
+use std::time::{Duration, Instant};
+
+use bms_domain::store::{NewOrder, OrderStore as _, StoreError};
+use bms_domain::testing::ManualClock;
+use bms_postgres::sqlx;
+use bms_postgres::testing::Server;
+
+use crate::support;
+use crate::support::shop::{orders, wish};
+
+/// Each statement of a call is slow, and none for so long that it ends by itself: the call does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_statements_of_a_call_have_one_deadline() {
+    const DEADLINE: Duration = Duration::from_secs(2);
+    let clock = ManualClock::default();
+    let case =
+        support::case_in(&Server::shared().fresh_database().unwrap(), &clock, |config| config.deadline(DEADLINE).unwrap()).await;
+    let store = orders(&case.postgres);
+    store.create(&wish(1)).await.unwrap();
+    let waiting = async |number| {
+        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(case.postgres.pool()).await.unwrap() == number
+    };
+    // The claim of the seats waits for one transaction, and the look at what is in its way for another.
+    let first = case.schema.open("delete from bms.seat_claims").await;
+    let begun = Instant::now();
+    let making = tokio::spawn({
+        let (store, rival) = (store.clone(), NewOrder { seats: wish(1).seats, ..wish(2) });
+        async move { store.create(&rival).await }
+    });
+    support::until("the claim that waits", async || waiting(1).await).await;
+    let second = async { case.schema.open("lock table bms.seat_claims in access exclusive mode").await };
+    let release = async {
+        support::until("both", async || waiting(2).await).await;
+        tokio::time::sleep((DEADLINE * 8 / 10).saturating_sub(begun.elapsed())).await;
+        drop(first);
+    };
+    let (_second, ()) = tokio::join!(second, release);
+    let said = making.await.unwrap().unwrap_err();
+    assert!(matches!(said, StoreError::Unavailable { .. }), "{said:?}");
+    assert!(begun.elapsed() < DEADLINE * 14 / 10, "{:?}", begun.elapsed());
+}

@@ -1,0 +1,59 @@
+//! A pooler that has bad news of its own: it says them all with one SQLSTATE, and cuts the connection.
+
+use std::time::Duration;
+
+use bms_domain::store::{Creation, OrderStore as _, StoreError};
+use bms_postgres::sqlx::{self, Connection as _, PgConnection};
+use bms_postgres::testing::{PgBouncer, Server};
+use bms_postgres::{Postgres, PostgresConfig};
+
+use crate::support;
+use crate::support::shop::{id, orders, wish};
+
+/// P11: the server crashes behind a pooler while it commits: unknown, and asking again finds out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_during_commit_behind_a_pooler_is_unknown() {
+    let server = Server::builder().durable().start().unwrap();
+    let url = server.fresh_database().unwrap();
+    let database = url.rsplit('/').next().unwrap();
+    Postgres::migrate(&PostgresConfig::new(&url).unwrap()).await.unwrap();
+    let bouncer = PgBouncer::start(&server, &[]).unwrap();
+    let config = PostgresConfig::new(&bouncer.url_in(database)).unwrap().transaction_pooling(true);
+    let store = orders(&Postgres::connect(&config.deadline(Duration::from_secs(30)).unwrap()).await.unwrap());
+    store.create(&wish(1)).await.unwrap();
+    // The order is on disk, and its commit waits for a standby that does not come.
+    server.setting("synchronous_standby_names", "nobody").unwrap();
+    let making = tokio::spawn({
+        let store = store.clone();
+        async move { store.create(&wish(2)).await }
+    });
+    let waits = || server.psql_in(database, "select count(*) from pg_stat_activity where wait_event = 'SyncRep'").unwrap() == "1";
+    support::until("a commit that waits", async || waits()).await;
+    tokio::task::block_in_place(|| server.kill()).unwrap();
+    let said = making.await.unwrap().unwrap_err();
+    assert!(matches!(said, StoreError::OutcomeUnknown { .. }), "{said:?}");
+    tokio::task::block_in_place(|| server.restart()).unwrap();
+    server.setting("synchronous_standby_names", "").unwrap();
+    support::until("an answer", async || matches!(store.create(&wish(2)).await, Ok(Creation::Existing(_)))).await;
+}
+
+/// P11: a pooler that has no connection left refuses: definite, and for now only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_without_a_connection_to_spare_is_unavailable() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let database = url.rsplit('/').next().unwrap();
+    Postgres::migrate(&PostgresConfig::new(&url).unwrap()).await.unwrap();
+    let bouncer = PgBouncer::start(server, &[("default_pool_size", "1"), ("query_wait_timeout", "1")]).unwrap();
+    let config = PostgresConfig::new(&bouncer.url_in(database)).unwrap().transaction_pooling(true);
+    let store = orders(&Postgres::connect(&config.deadline(Duration::from_secs(30)).unwrap()).await.unwrap());
+    store.create(&wish(1)).await.unwrap();
+    let mut host = PgConnection::connect(&bouncer.url_in(database)).await.unwrap();
+    sqlx::raw_sql("begin").execute(&mut host).await.unwrap();
+    let said = store.create(&wish(2)).await.unwrap_err();
+    assert!(matches!(said, StoreError::Unavailable { .. }), "{said:?}");
+    let said = store.get(id(1)).await.unwrap_err();
+    assert!(matches!(said, StoreError::Unavailable { .. }), "{said:?}");
+    sqlx::raw_sql("rollback").execute(&mut host).await.unwrap();
+    store.create(&wish(2)).await.unwrap();
+}

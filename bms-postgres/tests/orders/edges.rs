@@ -1,0 +1,83 @@
+//! Edges that a race, or the time, leads to.
+
+use bms_domain::id::HoldId;
+use bms_domain::payment::{PaymentStatus, RefundReason};
+use bms_domain::store::{Creation, NewOrder, OrderStore as _, Settled};
+use bms_domain::testing::{ManualClock, sample};
+
+use crate::support::shop::{TTL, ann, assert_sound, id, orders, paid, report, show, wish};
+use crate::support::{self, case};
+
+fn hold() -> HoldId {
+    sample::hold_id(&show(), 1)
+}
+
+/// How many wait for a lock of this case's.
+async fn waiting(case: &support::Case) -> u64 {
+    case.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' and replace(query, '\"', '') like '%bms.%'")
+        .await
+        .unwrap()
+}
+
+/// P4, P5: a late payment for an order whose successor on the same hold has run out as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_payment_wins_over_a_successor_that_has_run_out() {
+    let clock = ManualClock::default();
+    let case = case(&clock).await;
+    let store = orders(&case.postgres);
+    store.create(&wish(1)).await.unwrap();
+    store.give_up(id(1), &ann()).await.unwrap();
+    let again = NewOrder { hold: hold(), seats: wish(1).seats, ..wish(2) };
+    assert!(matches!(store.create(&again).await.unwrap(), Creation::Created(_)));
+    clock.advance(TTL);
+    let late = store.settle(&paid(1), &sample::ticket(1)).await.unwrap();
+    assert_eq!(late.settled, Settled::Confirmed);
+    assert_sound(&case.postgres).await;
+}
+
+/// P4: money that is to be given back is not counted too, however close the reports come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_was_decided_meanwhile_stands() {
+    let clock = ManualClock::default();
+    let case = case(&clock).await;
+    let store = orders(&case.postgres);
+    store.create(&wish(1)).await.unwrap();
+    let lock = case.schema.open("select from bms.orders for update").await;
+    let wrong = tokio::spawn({
+        let store = store.clone();
+        async move { store.settle(&report(1, "pay-1", PaymentStatus::Succeeded, sample::euro(2_499)), &sample::ticket(1)).await }
+    });
+    support::until("a report that waits", async || waiting(&case).await == 1).await;
+    let right = tokio::spawn({
+        let store = store.clone();
+        async move { store.settle(&paid(1), &sample::ticket(1)).await }
+    });
+    support::until("two reports that wait", async || waiting(&case).await == 2).await;
+    drop(lock);
+    let refund = Settled::RefundDue(RefundReason::WrongAmount);
+    assert_eq!(wrong.await.unwrap().unwrap().settled, refund);
+    assert_eq!(right.await.unwrap().unwrap().settled, refund);
+    assert!(!store.get(id(1)).await.unwrap().unwrap().state.is_confirmed());
+    assert_eq!(store.refunds_due(None, 10).await.unwrap().len(), 1);
+    assert_sound(&case.postgres).await;
+}
+
+/// P11: somebody is busy with an order that has run out; whoever wants its seats waits for him.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seats_of_an_order_that_is_being_changed_are_waited_for() {
+    let clock = ManualClock::default();
+    let case = case(&clock).await;
+    let store = orders(&case.postgres);
+    store.create(&wish(1)).await.unwrap();
+    clock.advance(TTL);
+    let lock = case.schema.open("select from bms.orders for update").await;
+    let rival = NewOrder { seats: wish(1).seats, ..wish(2) };
+    let making = tokio::spawn({
+        let store = store.clone();
+        async move { store.create(&rival).await }
+    });
+    support::until("one who waits", async || waiting(&case).await == 1).await;
+    drop(lock);
+    assert!(matches!(making.await.unwrap().unwrap(), Creation::Created(_)));
+    assert_sound(&case.postgres).await;
+}
