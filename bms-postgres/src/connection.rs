@@ -205,7 +205,7 @@ async fn pool(config: &PostgresConfig, options: &sqlx::postgres::PgConnectOption
     let options = config.session(options.clone());
     let pool = PgPoolOptions::new()
         .max_connections(config.connections)
-        .acquire_timeout(config.deadline)
+        .acquire_timeout(config.patience())
         // Connections are asked before they are lent, after a pause.
         .test_before_acquire(false);
     // The pool tries again and again until its time is over, and then says only that: so the first connection is made by hand.

@@ -4,13 +4,17 @@
 //! this library opened itself are kept here while there is work, and asked only after a pause. A host program's pool is
 //! used as it is: the host may need the connections for itself.
 
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bms_domain::store::{BoxError, StoreError};
+use futures::future::{Either, select};
 use parking_lot::Mutex;
 use sqlx::Connection as _;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
@@ -66,10 +70,32 @@ impl Connections {
                 }
                 lent.give_up();
             }
-            lent.connection = Some(self.pool.acquire().await.map_err(unavailable)?);
+            lent.connection = Some(self.acquire().await.map_err(unavailable)?);
             Ok(lent)
         };
         timeout_at(until, lent).await.unwrap_or_else(|_| Err(StoreError::unavailable(STORE)))
+    }
+
+    /// One of the pool's. The pool tries again and again while a server refuses to be connected to; here that ends it at once.
+    async fn acquire(&self) -> Result<PoolConnection<sqlx::Postgres>, sqlx::Error> {
+        let (acquire, refusal) = (pin!(self.pool.acquire()), pin!(self.refusal()));
+        match select(acquire, refusal).await {
+            Either::Left((acquired, _)) => acquired,
+            Either::Right((refused, _)) => Err(refused.into()),
+        }
+    }
+
+    /// Comes about when nobody listens where the server is; never otherwise.
+    async fn refusal(&self) -> io::Error {
+        let options = self.pool.connect_options();
+        if self.pool.num_idle() == 0
+            && options.get_socket().is_none()
+            && let Err(error) = TcpStream::connect((options.get_host(), options.get_port())).await
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
+            return error;
+        }
+        std::future::pending().await
     }
 
     fn last_used(&self) -> Option<Idle> {

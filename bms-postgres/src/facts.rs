@@ -63,7 +63,7 @@ pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> 
          current_setting('fsync'), current_setting('full_page_writes')",
     );
     let facts = facts.persistent(false).fetch_one(&mut *connection).await.map_err(refused)?;
-    if facts.try_get::<i32, _>(0).map_err(refused)? < OLDEST {
+    if is_too_old(facts.try_get(0).map_err(refused)?) {
         return Err(Error::TooOld { server: server.clone(), version: facts.try_get(1).map_err(refused)? });
     }
     if facts.try_get(2).map_err(refused)? {
@@ -102,4 +102,21 @@ async fn check_guards(connection: &mut PgConnection, server: &Arc<str>, schema: 
         return Ok(());
     }
     Err(Error::Damaged { server: server.clone(), schema: schema.as_str().to_owned(), missing })
+}
+
+/// Whether a `server_version_num` is of a server that lacks what the statements need.
+fn is_too_old(version: i32) -> bool {
+    version < OLDEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postgres_15_is_the_oldest_that_will_do() {
+        // 9.6.24, 13.4, 14.99; 15.0, 15.18, 18.1
+        assert!([90_624, 130_004, 140_099].into_iter().all(is_too_old));
+        assert!(![150_000, 150_018, 180_001].into_iter().any(is_too_old));
+    }
 }

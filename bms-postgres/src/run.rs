@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bms_domain::store::{BoxError, StoreError};
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::connection::Postgres;
 use crate::connections::{Connections, unavailable};

@@ -175,7 +175,12 @@ async fn refusals_are_definite_and_in_time() {
     tokio::task::block_in_place(|| server.resume()).unwrap();
     support::until("an answer", async || store.create(&wish(6)).await.is_ok()).await;
 
+    let patient = config.clone().deadline(Duration::from_secs(60)).unwrap();
+    let patient = orders(&Postgres::connect(&patient).await.unwrap());
     tokio::task::block_in_place(|| server.kill()).unwrap();
+    let begun = Instant::now();
+    assert!(matches!(patient.create(&wish(7)).await.unwrap_err(), StoreError::Unavailable { .. }));
+    assert!(begun.elapsed() < Duration::from_secs(30), "who is refused is told so at once, whatever the deadline");
     assert!(matches!(
         store.create(&wish(7)).await.unwrap_err(),
         StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. }
