@@ -78,7 +78,7 @@ async fn payments_are_confirmed_while_the_server_is_gone() {
     for builder in [Server::builder(), Server::builder().append_only()] {
         let (server, rig, mut payments) = killed(builder).await;
         // The loss is noticed by itself: no call has to wait for it.
-        until("the loss is noticed", || async { rig.holds_are_down().await }).await;
+        until("the loss is noticed", || async { rig.holds_are_refused().await }).await;
         let began = Instant::now();
         for seed in 10..20 {
             let refused = rig.place("ann", &[4], seed).await;

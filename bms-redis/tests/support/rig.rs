@@ -9,7 +9,7 @@ use bms_domain::id::{Caller, HoldId, OrderId, SeatId, ShowId};
 use bms_domain::memory::{MemoryCatalogue, MemoryIdempotency, MemoryOrders, SandboxGateway};
 use bms_domain::order::{Order, OrderState};
 use bms_domain::service::{BookedHold, BookingService, Payment, Policy, Ports, SeatMap};
-use bms_domain::store::{CatalogueStore as _, HoldStore as _, OrderStore as _};
+use bms_domain::store::{CatalogueStore as _, HoldStore as _, OrderStore as _, StoreError};
 use bms_domain::testing::{Faults, Faulty, ManualClock, sample};
 use bms_domain::time::{Clock, SystemClock};
 use bms_redis::testing::Server;
@@ -165,6 +165,16 @@ impl Rig {
     /// Whether the loss of the connection has been noticed.
     pub async fn holds_are_down(&self) -> bool {
         self.holds.ping().await.is_err()
+    }
+
+    /// Whether a call does not lose its own answer any more, but is told that nobody can be connected to.
+    pub async fn holds_are_refused(&self) -> bool {
+        match self.holds.ping().await {
+            Err(StoreError::Unavailable { source: Some(source), .. }) => {
+                matches!(source.downcast_ref(), Some(bms_redis::Error::Unreachable { .. }))
+            }
+            _ => false,
+        }
     }
 
     /// The seats that nobody can be shown wrongly.
