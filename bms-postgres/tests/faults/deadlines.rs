@@ -13,7 +13,8 @@ use crate::support::shop::{orders, wish};
 /// Each statement of a call is slow, and none for so long that it ends by itself: the call does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_statements_of_a_call_have_one_deadline() {
-    const DEADLINE: Duration = Duration::from_secs(2);
+    // Long beside what a busy machine adds. The server's own clock ends statements, so this one test takes real time.
+    const DEADLINE: Duration = Duration::from_secs(4);
     let clock = ManualClock::default();
     let case =
         support::case_in(&Server::shared().fresh_database().unwrap(), &clock, |config| config.deadline(DEADLINE).unwrap()).await;
@@ -39,6 +40,6 @@ async fn all_statements_of_a_call_have_one_deadline() {
     };
     let (_second, ()) = tokio::join!(second, release);
     let said = making.await.unwrap().unwrap_err();
-    assert!(matches!(said, StoreError::Unavailable { .. }), "{said:?}");
+    assert!(matches!(said, StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. }), "{said:?}");
     assert!(begun.elapsed() < DEADLINE * 14 / 10, "{:?}", begun.elapsed());
 }
