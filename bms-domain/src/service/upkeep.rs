@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::future::{join, join4};
+
 use super::BookingService;
 use super::catalogue::Page;
 use super::orders::require_admin;
@@ -144,20 +146,34 @@ impl BookingService {
         Ok(self.of_orders(self.orders().refunds_due(after, limit)).await?)
     }
 
-    /// Asks every dependency whether it answers.
+    /// Asks every dependency at once whether it answers.
     pub async fn readiness(&self) -> Vec<Readiness> {
+        let ping = self.ports().gateway.ping();
+        let ask_gateway = self.bounded(ping, || crate::payment::GatewayError::Unavailable { source: None });
+        let (mut readiness, gateway) = join(self.store_readiness(), ask_gateway).await;
+        let problem = gateway
+            .err()
+            .map(|error| Error::from(StoreError::Unavailable { store: "the payment provider", source: Some(Box::new(error)) }));
+        readiness.push(Readiness { dependency: "the payment provider", problem });
+        readiness
+    }
+
+    /// Asks every store at once whether it answers, and nobody else.
+    pub async fn store_readiness(&self) -> Vec<Readiness> {
         let ports = self.ports();
         let said = |dependency, answer: Result<(), StoreError>| Readiness { dependency, problem: answer.err().map(Error::from) };
-        let gateway = self.bounded(ports.gateway.ping(), || crate::payment::GatewayError::Unavailable { source: None }).await;
+        let (holds, orders, catalogue, keys) = join4(
+            self.of_holds(self.holds().ping()),
+            self.of_orders(self.orders().ping()),
+            self.of_catalogue(ports.catalogue.ping()),
+            self.of_keys(ports.idempotency.ping()),
+        )
+        .await;
         vec![
-            said("the hold store", self.of_holds(self.holds().ping()).await),
-            said("the order store", self.of_orders(self.orders().ping()).await),
-            said("the catalogue store", self.of_catalogue(ports.catalogue.ping()).await),
-            said("the idempotency store", self.of_keys(ports.idempotency.ping()).await),
-            said(
-                "the payment provider",
-                gateway.map_err(|error| StoreError::Unavailable { store: "the payment provider", source: Some(Box::new(error)) }),
-            ),
+            said("the hold store", holds),
+            said("the order store", orders),
+            said("the catalogue store", catalogue),
+            said("the idempotency store", keys),
         ]
     }
 }
