@@ -24,7 +24,11 @@ pub struct HttpConfig {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: Shutdown,
     pub(crate) fallback: bool,
+    pub(crate) serves: Option<Serves>,
 }
+
+/// Says yes to the paths of the routes that are served.
+pub(crate) type Serves = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Why a configuration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +57,7 @@ impl HttpConfig {
             clock: Arc::new(SystemClock),
             shutdown: Shutdown::new(),
             fallback: true,
+            serves: None,
         }
     }
 
@@ -101,6 +106,15 @@ impl HttpConfig {
     #[must_use]
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
         self.shutdown = shutdown;
+        self
+    }
+
+    /// Serves only the routes whose path this says yes to, such as `/api/v1/holds/{holdId}`, as the OpenAPI document names it;
+    /// the others are unknown here. For a program that is one of several which serve the contract together. The document
+    /// remains that of all routes.
+    #[must_use]
+    pub fn only(mut self, serves: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.serves = Some(Arc::new(serves));
         self
     }
 

@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bms_domain::time::Timer;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::problem::Problem;
 use crate::state::App;
@@ -22,9 +23,18 @@ impl Timer for TokioTimer {
     }
 }
 
+/// In a request's extensions: when it has to be answered, should that be sooner than the configured deadline. For a host
+/// that itself has no more time than that.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestEnd(pub Instant);
+
 /// Ends a request that takes too long, a body that never arrives included (promise P11).
 pub(crate) async fn end_in_time(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(app.request_deadline, next.run(request)).await {
+    let mut end = Instant::now() + app.request_deadline;
+    if let Some(RequestEnd(sooner)) = request.extensions().get() {
+        end = end.min(*sooner);
+    }
+    match tokio::time::timeout_at(end, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             tracing::warn!("a request took too long");

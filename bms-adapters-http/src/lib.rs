@@ -15,6 +15,8 @@ mod routes;
 mod shape;
 mod shutdown;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod trace;
 #[cfg(feature = "webhooks")]
 pub mod webhooks;
@@ -24,11 +26,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
 use bms_domain::BookingService;
 
 pub use auth::{Authenticator, JwtAuthenticator};
 pub use config::{ConfigError, HttpConfig};
-pub use deadline::TokioTimer;
+pub use deadline::{RequestEnd, TokioTimer};
 pub use rate::RateLimit;
 pub use shutdown::Shutdown;
 
@@ -41,9 +44,11 @@ use state::App;
 /// merged into, unless [`HttpConfig::without_fallback`] is set. Needs a tokio runtime with time.
 pub fn router(service: BookingService, config: HttpConfig) -> Router {
     let fallback = config.fallback;
+    let serves = config.serves.clone();
     let app = Arc::new(App::new(service, config));
-    let (mut router, api) = routes::table().split_for_parts();
-    match openapi::finish(api) {
+    let (mut router, _) = routes::table(|path| serves.as_ref().is_none_or(|serves| serves(path))).split_for_parts();
+    // A part of the routes serves the document of the whole, too.
+    match openapi::finish(routes::table(|_| true).into_openapi()) {
         Ok(document) => drop(app.document.set(document)),
         Err(error) => tracing::error!(%error, "the OpenAPI document cannot be written"),
     }
@@ -60,4 +65,10 @@ pub fn router(service: BookingService, config: HttpConfig) -> Router {
         .layer(from_fn_with_state(app.clone(), shutdown::refuse_when_down))
         .layer(from_fn_with_state(app.clone(), trace::observe))
         .with_state(app)
+}
+
+/// What a host answers as long as it has no service to make a router of: 503 `unavailable`, with `Retry-After`.
+#[must_use]
+pub fn unavailable() -> Response {
+    Problem::unavailable("try again soon; nothing was done").into_response()
 }

@@ -51,6 +51,13 @@ impl Shutdown {
         self.running.wait().await;
     }
 
+    /// Ends when no request goes on without its client: for a host that is frozen once it has answered.
+    pub async fn idle(&self) {
+        // Closed or not, requests may go on without their clients; only who waits wants it closed.
+        self.running.close();
+        self.running.wait().await;
+    }
+
     pub(crate) fn running(&self) -> &TaskTracker {
         &self.running
     }

@@ -15,10 +15,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthError, Authenticator};
+use super::{ADMIN_SCOPE, AuthError, Authenticator, caller_of};
 
-/// The scope that opens the admin routes.
-const ADMIN_SCOPE: &str = "bms:admin";
 /// How far ahead the clock of whoever issues tokens may be.
 const NOT_BEFORE_TOLERANCE: Duration = Duration::from_secs(30);
 /// The shortest secret for HS256: as long as its digest (RFC 7518, section 3.2).
@@ -170,8 +168,7 @@ impl JwtAuthenticator {
         if claims.nbf.is_some_and(|begin| !instant(begin).has_passed(now.plus(NOT_BEFORE_TOLERANCE))) {
             return None;
         }
-        let admin = claims.scope.is_some_and(|scope| scope.split(' ').any(|scope| scope == ADMIN_SCOPE));
-        Some(if admin { Caller::admin(claims.sub) } else { Caller::user(claims.sub) })
+        Some(caller_of(claims.sub, claims.scope.as_deref().unwrap_or_default()))
     }
 
     /// The rules for claims. Times are left to the clock of ours.

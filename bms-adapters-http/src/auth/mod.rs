@@ -10,12 +10,22 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use bms_domain::id::Caller;
+use bms_domain::id::{Caller, UserId};
 
 pub use jwt::{JwtAuthenticator, KeyAlgorithm, KeyError, mint_hs256};
 
 use crate::problem::{Code, Problem};
 use crate::state::App;
+
+/// The scope that opens the admin routes.
+const ADMIN_SCOPE: &str = "bms:admin";
+
+/// The caller that a token's `sub` and `scope` tell of: an administrator, if `bms:admin` is one of the scopes, which stand
+/// with spaces between. For an authenticator of checked claims.
+#[must_use]
+pub fn caller_of(sub: UserId, scope: &str) -> Caller {
+    if scope.split(' ').any(|scope| scope == ADMIN_SCOPE) { Caller::admin(sub) } else { Caller::user(sub) }
+}
 
 /// Tells who sent a request. [`JwtAuthenticator`] reads bearer tokens; a host program with sessions of its own
 /// implements this instead, and may read what its own layers put into the request's extensions.

@@ -1,40 +1,21 @@
-//! Requests and the answers they must get, as data: nothing here knows how a request is sent, so that the same rows can
-//! be run against a router in this process, or against a server anywhere else.
-//!
-//! A row may name what an earlier row's answer had: `{name}` in its path, headers or body is replaced.
+//! The rows.
 
-use serde_json::Value;
-
-/// One request and what must come back.
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    pub(crate) method: &'static str,
-    pub(crate) path: &'static str,
-    /// Who asks: nobody, a user, or `the boss`, who is an administrator.
-    pub(crate) user: &'static str,
-    pub(crate) headers: &'static [(&'static str, &'static str)],
-    /// JSON, or empty for no body.
-    pub(crate) body: &'static str,
-    pub(crate) status: u16,
-    /// Headers that must be there; `*` for any value.
-    pub(crate) has: &'static [(&'static str, &'static str)],
-    /// JSON pointers and what must stand there, as JSON; `*` for anything.
-    pub(crate) shape: &'static [(&'static str, &'static str)],
-    /// What later rows may name: a name, and the JSON pointer to it.
-    pub(crate) keep: &'static [(&'static str, &'static str)],
-}
+use super::Row;
 
 const PROBLEM: &[(&str, &str)] = &[("content-type", "application/problem+json"), ("x-request-id", "*")];
 const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("x-request-id", "*")];
 const CREATED: &[(&str, &str)] =
     &[("content-type", "application/json"), ("x-request-id", "*"), ("location", "*"), ("cache-control", "no-store")];
 
+/// Another process may have sold: whatever is kept here is not asked for.
+const FRESH: &[(&str, &str)] = &[("cache-control", "no-cache")];
+
 /// What every row is unless it says otherwise.
 const ROW: Row =
     Row { name: "", method: "GET", path: "", user: "", headers: &[], body: "", status: 200, has: JSON, shape: &[], keep: &[] };
 
-/// Everything that is asked of a server that carries the catalogue of [`super::support::catalogue`], in this order.
-pub(crate) const ROWS: &[Row] = &[
+/// Everything that is asked of a server that carries the [`catalogue`](super::catalogue) and nothing else, in this order.
+pub const ROWS: &[Row] = &[
     Row { name: "alive", path: "/healthz", shape: &[("/status", "\"ok\"")], ..ROW },
     Row { name: "ready", path: "/readyz", shape: &[("/status", "\"ready\"")], ..ROW },
     Row { name: "metrics", path: "/metrics", has: &[("content-type", "text/plain; version=0.0.4; charset=utf-8")], ..ROW },
@@ -258,6 +239,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "sold",
         path: "/api/v1/shows/tonight/seatmap?layout=false",
+        headers: FRESH,
         shape: &[("/unavailableSeatIds", "[\"A1\",\"A2\",\"A20\"]"), ("/heldSeatIds", "[]")],
         ..ROW
     },
@@ -272,6 +254,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "free again",
         path: "/api/v1/shows/tonight/seatmap?layout=false",
+        headers: FRESH,
         shape: &[("/unavailableSeatIds", "[\"A20\"]")],
         ..ROW
     },
@@ -387,39 +370,3 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
 ];
-
-/// Replaces `{name}` by what was kept.
-pub(crate) fn filled(text: &str, kept: &[(String, String)]) -> String {
-    kept.iter().rev().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
-}
-
-/// Checks an answer, given as a status, a way to look up headers, and a body; and keeps what later rows name.
-pub(crate) fn check(
-    row: &Row,
-    status: u16,
-    header: &dyn Fn(&str) -> Option<String>,
-    body: &Value,
-    kept: &mut Vec<(String, String)>,
-) {
-    assert_eq!(status, row.status, "{}: {body}", row.name);
-    for (name, wanted) in row.has {
-        let found = header(name);
-        assert!(found.is_some(), "{}: no {name}", row.name);
-        assert!(*wanted == "*" || found.as_deref() == Some(*wanted), "{}: {name} is {found:?}", row.name);
-    }
-    for (pointer, wanted) in row.shape {
-        let found = body.pointer(pointer);
-        match *wanted {
-            "" => assert_eq!(found, None, "{}: {pointer}", row.name),
-            "*" => assert!(found.is_some_and(|found| !found.is_null()), "{}: {pointer} in {body}", row.name),
-            wanted => {
-                let wanted: Value = serde_json::from_str(&filled(wanted, kept)).unwrap();
-                assert_eq!(found, Some(&wanted), "{}: {pointer} in {body}", row.name);
-            }
-        }
-    }
-    for (name, pointer) in row.keep {
-        let value = body.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{}: {pointer}", row.name));
-        kept.push(((*name).to_owned(), value.to_owned()));
-    }
-}

@@ -20,4 +20,3 @@ mod routes;
 mod seatmap;
 mod stores;
 mod support;
-mod table;

@@ -2,31 +2,54 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Ask, cinema};
-use crate::table::{ROWS, check, filled};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::http::{Request, Response};
+use bms_adapters_http::testing::{self, Who};
+use bms_adapters_http::{HttpConfig, JwtAuthenticator, router};
+use secrecy::SecretString;
 use serde_json::Value;
+
+use crate::support::{Ask, Cinema, SECRET, cinema, send};
+
+impl testing::Ask for Cinema {
+    async fn ask(&mut self, who: Who<'_>, request: Request<Bytes>) -> Response<Bytes> {
+        let (head, body) = request.into_parts();
+        let mut ask = Ask::new(head.method.as_str(), head.uri.to_string()).body(body);
+        ask = match who {
+            Who::Nobody => ask,
+            Who::User(user) => ask.by(user),
+            Who::Admin(_) => ask.by_admin(),
+        };
+        for (name, value) in &head.headers {
+            ask = ask.header(name.as_str(), value.to_str().unwrap());
+        }
+        let answer = Cinema::ask(self, ask).await;
+        let mut response = Response::new(answer.bytes);
+        (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
+        response
+    }
+}
 
 #[tokio::test]
 async fn every_row_of_the_table_is_answered_as_it_says() {
-    let cinema = cinema().await;
-    let mut kept = Vec::new();
-    for row in ROWS {
-        let mut ask = Ask::new(row.method, filled(row.path, &kept));
-        ask = match row.user {
-            "" => ask,
-            "the boss" => ask.by_admin(),
-            user => ask.by(user),
-        };
-        for (name, value) in row.headers {
-            ask = ask.header(name, filled(value, &kept));
-        }
-        if !row.body.is_empty() {
-            ask = ask.body(filled(row.body, &kept)).header("content-type", "application/json");
-        }
-        let answer = cinema.ask(ask).await;
-        let header = |name: &str| answer.header(name).map(ToOwned::to_owned);
-        check(row, answer.status.as_u16(), &header, &answer.json(), &mut kept);
+    testing::run(&mut cinema().await).await;
+}
+
+#[tokio::test]
+async fn a_part_of_the_routes_is_served_with_the_document_of_all() {
+    let whole = cinema().await;
+    let authenticator = JwtAuthenticator::hs256(&SecretString::from(SECRET)).unwrap();
+    let config = HttpConfig::new(Arc::new(authenticator)).only(|path| path == "/movies/{movieId}" || path.ends_with(".json"));
+    let part = router(whole.service.clone(), config);
+    send(&part, &Ask::get("/movies/film")).await.is(200);
+    for path in ["/movies", "/movies/film/shows", "/healthz", "/api/v1/orders"] {
+        send(&part, &Ask::get(path)).await.is_problem(404, "not-found");
     }
+    send(&part, &Ask::new("PATCH", "/movies/film")).await.is(405);
+    let document = Ask::get("/api/v1/openapi.json");
+    assert_eq!(send(&part, &document).await.json(), whole.ask(document).await.json());
 }
 
 /// The route table of the contract.

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use bms_adapters_http::auth::mint_hs256;
+pub(crate) use bms_adapters_http::testing::catalogue;
 use bms_adapters_http::{HttpConfig, JwtAuthenticator, RateLimit, Shutdown, router};
 use bms_domain::BookingService;
 use bms_domain::catalogue::CatalogueDocument;
@@ -212,34 +213,6 @@ impl Plan {
         }
         Cinema { router: router(service.clone(), config), service, clock: self.clock, shutdown }
     }
-}
-
-/// Twenty seats, A1 to A20, A20 blocked; one show on sale, and one in each of the other conditions.
-pub(crate) fn catalogue() -> Value {
-    let show = |id: &str, status: &str, start: &str| {
-        json!({"showId": id, "movieId": "film", "theatreId": "club", "screen": "one", "startTime": start, "status": status,
-            "prices": [{"category": "stalls", "amount": 1250, "currency": "EUR"}], "blockedSeats": ["A20"]})
-    };
-    json!({
-        "movies": [
-            {"movieId": "film", "title": "A Film", "durationMinutes": 101, "language": "en", "genres": ["drama"],
-             "certificate": "12", "synopsis": "Somebody books a seat."},
-            {"movieId": "other", "title": "Another", "durationMinutes": 90, "language": "fr", "genres": [], "certificate": "U"},
-        ],
-        "theatres": [{"theatreId": "club", "name": "The Club", "city": "Berlin", "timeZone": "Europe/Berlin", "screens": [
-            {"screen": "one", "name": "One", "layout": {"layoutId": "club-1", "name": "One",
-                "categories": [{"category": "stalls", "name": "Stalls"}],
-                "sections": [{"sectionId": "s", "name": "Stalls", "rows": [
-                    {"rowId": "A", "numbers": "1-20", "category": "stalls", "line": {"x": 0.0, "y": 0.0}}]}]}}]}],
-        "shows": [
-            show("tonight", "ON_SALE", "2030-01-31T20:00:00Z"),
-            show("tomorrow", "ON_SALE", "2030-02-01T20:00:00Z"),
-            show("soon", "SCHEDULED", "2030-02-02T20:00:00Z"),
-            show("closed", "CLOSED", "2030-02-02T20:00:00Z"),
-            show("off", "CANCELLED", "2030-02-02T20:00:00Z"),
-            show("begun", "ON_SALE", "2030-01-31T11:00:00Z"),
-        ],
-    })
 }
 
 pub(crate) async fn cinema() -> Cinema {
