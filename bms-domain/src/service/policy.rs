@@ -92,8 +92,11 @@ impl Policy {
     /// The longest that the seat map of a quiet show may be kept.
     pub const LONGEST_QUIET_MAP_LIFE: Duration = Duration::from_secs(30);
 
-    /// Checks the times and limits against each other and against the deadline of a store call.
-    pub(super) fn check(&self, deadline: Option<Duration>) -> Result<(), PolicyError> {
+    /// Checks the times and limits against each other and against the deadline of a store call, as building a service does.
+    ///
+    /// # Errors
+    /// [`PolicyError`] when they contradict each other or the promises.
+    pub fn check(&self, deadline: Option<Duration>) -> Result<(), PolicyError> {
         let day = Duration::from_hours(24);
         for (name, time) in [
             ("hold_ttl", self.hold_ttl),
