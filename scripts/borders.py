@@ -24,6 +24,8 @@ DOMAIN = "bms-domain"
 STORES = {"bms-redis", "bms-postgres"}
 ADAPTER = "bms-adapters-"
 LAMBDA = "bms-adapters-lambda"
+MAINS = "functions"
+"""The feature of the Lambda adapter that builds its mains, which wire stores."""
 PROGRAMS = {"bms-examples", "bms-benches"}
 EMBEDDED = {"memory", "testing", "servers"}
 """Features of the domain crate that bring concrete stores."""
@@ -175,7 +177,7 @@ def adapters_know_no_store(facts: Facts) -> list[str]:
         if not facts.trees.get(name):
             found.append(f"the dependency tree of {name} is not known")
         for arguments, tree in sorted(facts.trees.get(name, {}).items()):
-            if name == LAMBDA and "--all-features" in arguments:
+            if name == LAMBDA and arguments.split()[-1:] in (["--all-features"], [MAINS]):
                 continue  # the mains' optional dependencies, looked at below
             found.extend(f"{name} {arguments} depends on {store}" for store in sorted(STORES & set(tree)))
             found.extend(
@@ -439,7 +441,7 @@ def made_up() -> Facts:
         package("bms-redis", "bms-redis", domain),
         package("bms-postgres", "bms-postgres", domain),
         package("bms-adapters-http", "bms-adapters-http", domain, dependency(DOMAIN, kind="dev", features=["testing"])),
-        package(LAMBDA, LAMBDA, domain, dependency("bms-redis", optional=True), features={"mains": ["dep:bms-redis"]}),
+        package(LAMBDA, LAMBDA, domain, dependency("bms-redis", optional=True), features={MAINS: ["dep:bms-redis"]}),
         package("bms-examples", "examples", dependency("bms-redis"), publish=[]),
     ]
     plain = {DOMAIN: set(), "serde": {"derive"}}
@@ -470,7 +472,12 @@ def made_up() -> Facts:
             "bms-redis": {"": driver},
             "bms-postgres": {"": {**plain, "bms-postgres": set(), "sqlx": set()}},
             "bms-adapters-http": {"": web},
-            LAMBDA: {"": web, "--all-features": {**web, **driver}},
+            LAMBDA: {
+                "": web,
+                "--no-default-features --features functions": {**web, **driver, DOMAIN: {"memory"}},
+                "--no-default-features --features alone": web,
+                "--all-features": {**web, **driver},
+            },
         },
         everything={"serde", "tokio", "aws-lc-rs"},
         sources={None, "registry+https://registry.example/index"},
@@ -508,6 +515,7 @@ BROKEN: dict[str, list[Callable[[Facts], None]]] = {
         depends("bms-adapters-http", DOMAIN, features={"memory"}),
         depends(LAMBDA, DOMAIN, features={"testing"}),
         depends(LAMBDA, "bms-redis"),
+        depends(LAMBDA, "bms-redis", "--no-default-features --features alone"),
         put("bms-adapters-http/src/routes.rs", "use bms_redis::RedisHolds;"),
         put("bms-adapters-lambda/src/lib/router.rs", "use bms_postgres::PostgresOrders;"),
         lambda facts: facts.trees.pop("bms-adapters-http"),
@@ -522,7 +530,7 @@ BROKEN: dict[str, list[Callable[[Facts], None]]] = {
         says("bms-redis", dependencies=[dependency(DOMAIN, uses_default_features=True)]),
         says("bms-adapters-http", dependencies=[dependency(DOMAIN, features=["memory"])]),
         says(LAMBDA, dependencies=[dependency("bms-redis")]),
-        says(LAMBDA, features={"default": ["mains"], "mains": ["dep:bms-redis"]}),
+        says(LAMBDA, features={"default": [MAINS], MAINS: ["dep:bms-redis"]}),
     ],
     "stores_know_no_service": [
         put("bms-redis/src/store.rs", "use bms_domain::service::Policy;"),

@@ -1,0 +1,79 @@
+//! What a function does at its start when something is wrong, and with events that make no sense.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::Request;
+use bms_adapters_lambda::Function;
+use bms_redis::testing::Server as RedisServer;
+use serde_json::Value;
+
+use crate::deployment::{Form, Servers, answered, program, told};
+use crate::emulator::Instance;
+
+fn movies() -> Value {
+    told(Form::V2, &Request::get("/movies").body(Bytes::new()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_down_at_the_start_is_told_and_tried_again() {
+    let servers = Servers::start().await;
+    servers.redis.stop().unwrap();
+    let function = servers.instance(program(Function::Movies), &[]).await;
+    let answer = answered(function.invoke(&movies()).await);
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    servers.redis.restart().unwrap();
+    assert_eq!(answered(function.invoke(&movies()).await).status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_without_redis_holds_seats_in_the_database() {
+    let servers = Servers::of(RedisServer::start().unwrap(), bms_postgres::testing::Server::shared()).await;
+    servers.redis.stop().unwrap();
+    let function = servers.instance(program(Function::Movies), &[("REDIS_URL", "")]).await;
+    assert_eq!(answered(function.invoke(&movies()).await).status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_make_no_sense_end_it_at_once_and_show_no_secret() {
+    let usual = [
+        ("DATABASE_URL", "postgres://u:canary@127.0.0.1:1/d"),
+        ("BMS_JWT_SECRET", "a canary of at least thirty-two bytes"),
+        ("BMS_PAYMENTS", "sandbox"),
+    ];
+    for wrong in [
+        ("DATABASE_URL", "mysql://u:canary@h/d"),
+        ("DATABASE_URL", ""),
+        ("REDIS_URL", "http://canary"),
+        ("BMS_JWT_SECRET", "canary"),
+        ("BMS_PAYMENT_WEBHOOK_SECRET", "canary"),
+        ("BMS_PAYMENTS", ""),
+        ("BMS_HOLD_TTL", "0s"),
+    ] {
+        let variables: Vec<(&str, &str)> = usual.iter().filter(|(name, _)| *name != wrong.0).copied().chain([wrong]).collect();
+        let mut function = Instance::start(program(Function::Orders), &variables).await;
+        function.ends();
+        assert!(!function.log().contains("canary"), "{wrong:?}: {}", function.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_make_no_sense_fail_alone() {
+    let servers = Servers::start().await;
+    let function = servers.instance(program(Function::Movies), &[]).await;
+    for nonsense in ["", "{", "null", "[]", "{}", r#"{"version":"2.0"}"#, r#"{"httpMethod":"GET"}"#, "\u{0}"] {
+        function.invoke_within(nonsense, Duration::from_secs(15)).await.unwrap_err();
+    }
+    let folder = format!("{}/tests/events", env!("CARGO_MANIFEST_DIR"));
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        let event = std::fs::read_to_string(file.path()).unwrap();
+        let name = file.file_name().into_string().unwrap();
+        let outcome = function.invoke_within(&event, Duration::from_secs(15)).await;
+        let is_answered = !name.starts_with("foreign-") && !name.starts_with("scheduled-");
+        assert_eq!(outcome.is_ok(), is_answered, "{name}: {outcome:?}");
+    }
+    assert_eq!(answered(function.invoke(&movies()).await).status(), 200);
+    assert!(!function.log().contains("panicked"), "{}", function.log());
+}
