@@ -88,13 +88,21 @@ impl BookingService {
         let gateway = &self.ports().gateway;
         let call = gateway.verify(order, reference);
         match self.bounded(call, || GatewayError::Unavailable { source: None }).await {
-            Ok((status, amount)) => {
-                let key = gateway.key(order.id, reference);
-                Ok(Some(PaymentReport { order: order.id, reference: reference.clone(), key, notice: None, status, amount }))
-            }
+            Ok((status, amount)) => Ok(Some(self.report(order, reference, status, amount))),
             Err(GatewayError::NotThisOrders) => Ok(None),
             Err(GatewayError::Unavailable { source }) => Err(Error::Unavailable { dependency: "the payment provider", source }),
         }
+    }
+
+    /// What is written down of a payment that its provider does not know, once its order is over, so that nobody asks for
+    /// ever. Should it have succeeded after all, a later report says so and counts.
+    pub(super) fn failed(&self, order: &Order, reference: &PaymentReference) -> PaymentReport {
+        self.report(order, reference, PaymentStatus::Failed, order.price)
+    }
+
+    fn report(&self, order: &Order, reference: &PaymentReference, status: PaymentStatus, amount: Money) -> PaymentReport {
+        let key = self.ports().gateway.key(order.id, reference);
+        PaymentReport { order: order.id, reference: reference.clone(), key, notice: None, status, amount }
     }
 
     /// Makes a report durable with everything that follows from it, then tells the hold store. What the hold store misses

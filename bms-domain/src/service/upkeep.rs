@@ -10,7 +10,7 @@ use super::orders::require_admin;
 use crate::error::Error;
 use crate::id::{Caller, OrderId, ShowId};
 use crate::payment::{PaymentReference, RefundDue};
-use crate::store::{Fence, OccupancyRead, StoreError};
+use crate::store::{Attempt, Fence, OccupancyRead, StoreError};
 
 /// How long a sweep looks after a show that was sold or cancelled: longer than sweeps are apart, and than a rush lasts.
 const LATELY: Duration = Duration::from_hours(1);
@@ -78,14 +78,20 @@ impl BookingService {
     /// Asks the provider about payments that are under way for orders past their end.
     async fn sweep_payments(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
         for attempt in self.of_orders(self.orders().claim_attempts(limit, ASK_AGAIN_AFTER)).await? {
-            match self.ask_gateway(&attempt.order, &attempt.reference).await {
-                Ok(Some(report)) => {
-                    swept.payments_asked += 1;
-                    self.settle(&report).await?;
+            let Attempt { order, reference } = &attempt;
+            let report = match self.ask_gateway(order, reference).await {
+                Ok(Some(report)) => report,
+                Ok(None) => {
+                    tracing::warn!(order = %order.id, "the provider does not know a payment that was under way: it counts as failed");
+                    self.failed(order, reference)
                 }
-                Ok(None) => tracing::warn!(order = %attempt.order.id, "the provider does not know a payment that was under way"),
-                Err(error) => tracing::warn!(order = %attempt.order.id, %error, "a payment under way is still unknown"),
-            }
+                Err(error) => {
+                    tracing::warn!(order = %order.id, %error, "a payment under way is still unknown");
+                    continue;
+                }
+            };
+            swept.payments_asked += 1;
+            self.settle(&report).await?;
         }
         Ok(())
     }

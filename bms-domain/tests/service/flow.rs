@@ -229,6 +229,26 @@ fn a_sweep_tidies_up() {
     });
 }
 
+/// A payment that its provider forgot is not asked after for ever, and still counts if it turns up.
+#[test]
+fn a_payment_that_its_provider_does_not_know_ends() {
+    block_on(async {
+        let rig = Rig::new().await;
+        let order = rig.ordered("ann", &[1], 1).await;
+        rig.bank.pays("lost", &order, PaymentStatus::Pending);
+        rig.confirm("ann", order.id, "lost").await.unwrap();
+        rig.clock.advance(HOUR);
+        rig.bank.forgets("lost");
+        assert_eq!(rig.service.sweep(10).await.unwrap().payments_asked, 1);
+        rig.clock.advance(HOUR);
+        assert_eq!(rig.service.sweep(10).await.unwrap().payments_asked, 0);
+        let notice = sample::notice("evt-1", sample::report(order.id, "lost", PaymentStatus::Succeeded, order.price));
+        rig.orders.settle(&notice, &sample::ticket(1)).await.unwrap();
+        assert!(rig.order_of(1).await.unwrap().state.is_confirmed());
+        rig.check(&["lost"]).await;
+    });
+}
+
 /// Reconciling brings the hold store in line, both ways.
 #[test]
 fn reconciling_adds_and_frees() {

@@ -28,6 +28,10 @@ impl Bank {
         self.0.lock().insert(sample::reference(payment), (order.id, status, order.price));
     }
 
+    pub(crate) fn forgets(&self, payment: &str) {
+        self.0.lock().remove(&sample::reference(payment));
+    }
+
     pub(crate) fn takes(&self, payment: &str, order: &Order, amount: Money) {
         self.0.lock().insert(sample::reference(payment), (order.id, PaymentStatus::Succeeded, amount));
     }
