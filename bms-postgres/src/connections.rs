@@ -24,9 +24,17 @@ use crate::error::STORE;
 const FRESH: Duration = Duration::from_secs(1);
 /// A connection that was not needed for longer goes back to the pool, which closes it when its time comes.
 const SPARE: Duration = Duration::from_mins(1);
+/// So does one that was kept for longer, however much it is needed: the pool ends connections that have grown old.
+const KEPT: Duration = Duration::from_mins(5);
+
+/// A connection that was taken from the pool.
+struct Taken {
+    connection: PoolConnection<sqlx::Postgres>,
+    at: Instant,
+}
 
 struct Idle {
-    connection: PoolConnection<sqlx::Postgres>,
+    taken: Taken,
     since: Instant,
 }
 
@@ -35,20 +43,20 @@ pub(crate) struct Connections {
     pool: PgPool,
     /// One for each connection that may be out; none where the pool counts.
     permits: Option<Semaphore>,
-    /// The one that was used last is last.
-    idle: Mutex<Vec<Idle>>,
+    /// The one that was used last is last. None once they are to be closed.
+    idle: Mutex<Option<Vec<Idle>>>,
 }
 
 impl Connections {
     /// Those of a pool that nobody else uses.
     pub(crate) fn own(pool: PgPool) -> Self {
         let permits = usize::try_from(pool.options().get_max_connections()).unwrap_or(1);
-        Self { pool, permits: Some(Semaphore::new(permits)), idle: Mutex::default() }
+        Self { pool, permits: Some(Semaphore::new(permits)), idle: Mutex::new(Some(Vec::new())) }
     }
 
     /// Those of a host program's pool.
     pub(crate) fn of_host(pool: PgPool) -> Self {
-        Self { pool, permits: None, idle: Mutex::default() }
+        Self { pool, permits: None, idle: Mutex::new(None) }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
@@ -62,15 +70,15 @@ impl Connections {
                 Some(permits) => Some(permits.acquire().await.map_err(|_| StoreError::unavailable(STORE))?),
                 None => None,
             };
-            let mut lent = Lent { connection: None, sound: false, home: self, _permit: permit };
-            while let Some(Idle { connection, since }) = self.last_used() {
-                lent.connection = Some(connection);
+            let mut lent = Lent { taken: None, sound: false, home: self, _permit: permit };
+            while let Some(Idle { taken, since }) = self.last_used() {
+                lent.taken = Some(taken);
                 if since.elapsed() <= FRESH || lent.is_still_there().await {
                     return Ok(lent);
                 }
                 lent.give_up();
             }
-            lent.connection = Some(self.acquire().await.map_err(unavailable)?);
+            lent.taken = Some(Taken { connection: self.acquire().await.map_err(unavailable)?, at: Instant::now() });
             Ok(lent)
         };
         timeout_at(until, lent).await.unwrap_or_else(|_| Err(StoreError::unavailable(STORE)))
@@ -99,15 +107,16 @@ impl Connections {
     }
 
     fn last_used(&self) -> Option<Idle> {
-        self.idle.lock().pop()
+        self.idle.lock().as_mut()?.pop()
     }
 
     /// Keeps a connection for the next statement, and lets one go that was not needed for long.
-    fn keep(&self, connection: PoolConnection<sqlx::Postgres>) {
+    fn keep(&self, taken: Taken) {
         let since = Instant::now();
         let mut idle = self.idle.lock();
-        idle.push(Idle { connection, since });
-        let spare = idle.first().is_some_and(|first| since.duration_since(first.since) > SPARE).then(|| idle.remove(0));
+        let Some(kept) = idle.as_mut().filter(|_| since.duration_since(taken.at) <= KEPT) else { return };
+        kept.push(Idle { taken, since });
+        let spare = kept.first().is_some_and(|first| since.duration_since(first.since) > SPARE).then(|| kept.remove(0));
         drop(idle);
         drop(spare);
     }
@@ -117,7 +126,8 @@ impl Connections {
         if let Some(permits) = &self.permits {
             permits.close();
         }
-        self.idle.lock().clear();
+        let idle = self.idle.lock().take();
+        drop(idle);
         self.pool.close().await;
     }
 }
@@ -125,15 +135,15 @@ impl Connections {
 impl Drop for Connections {
     fn drop(&mut self) {
         // Given back, they would want a runtime, which may be gone.
-        for idle in self.idle.get_mut().drain(..) {
-            drop(idle.connection.detach());
+        for idle in self.idle.get_mut().take().unwrap_or_default() {
+            drop(idle.taken.connection.detach());
         }
     }
 }
 
 /// A connection that is out for one statement. It is closed, and never used again, unless the statement came to an end.
 pub(crate) struct Lent<'a> {
-    connection: Option<PoolConnection<sqlx::Postgres>>,
+    taken: Option<Taken>,
     sound: bool,
     home: &'a Connections,
     _permit: Option<SemaphorePermit<'a>>,
@@ -142,7 +152,7 @@ pub(crate) struct Lent<'a> {
 impl Lent<'_> {
     /// The connection; none once it was given up.
     pub(crate) fn get(&mut self) -> Option<&mut PgConnection> {
-        self.connection.as_deref_mut()
+        self.taken.as_mut().map(|taken| &mut *taken.connection)
     }
 
     /// The statement came to an end: the connection may be used again.
@@ -158,8 +168,8 @@ impl Lent<'_> {
     }
 
     fn give_up(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            connection.close_on_drop();
+        if let Some(mut taken) = self.taken.take() {
+            taken.connection.close_on_drop();
         }
     }
 }
@@ -168,11 +178,8 @@ impl Drop for Lent<'_> {
     fn drop(&mut self) {
         if !self.sound {
             self.give_up();
-        } else if self.home.permits.is_some()
-            && !self.home.pool.is_closed()
-            && let Some(connection) = self.connection.take()
-        {
-            self.home.keep(connection);
+        } else if let Some(taken) = self.taken.take() {
+            self.home.keep(taken);
         }
     }
 }
