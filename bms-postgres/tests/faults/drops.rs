@@ -3,18 +3,26 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bms_domain::order::Order;
 use bms_domain::payment::PaymentStatus;
-use bms_domain::store::{OrderStore as _, Outbox as _, Replay};
+use bms_domain::store::{
+    CatalogueStore as _, Checkout, Fence, Fingerprint, HoldStore as _, IdempotencyKey, IdempotencyStore as _, Occupancy,
+    OccupancyRead, OrderStore as _, Outbox as _, PlaceHold, Replay, SeatLimits, ShowClaims, SoldSeats,
+};
 use bms_domain::testing::{ManualClock, sample};
-use bms_postgres::{Postgres, PostgresOrders};
+use bms_domain::time::Timestamp;
+use bms_postgres::{Postgres, PostgresCatalogue, PostgresHolds, PostgresIdempotency, PostgresOrders};
 use futures::future::{BoxFuture, poll_fn};
 
 use crate::support;
 use crate::support::shop::{TTL, ann, assert_sound, id, orders, paid, price, report, show, wish};
+
+/// How many seats the show has whose seats are held: enough for every order of the sweep.
+const SEATS: u32 = 10_000;
 
 /// Polls a future `polls` times, and drops it. Whether it had ended.
 async fn cut_off(future: impl Future, polls: usize) -> bool {
@@ -30,45 +38,193 @@ async fn cut_off(future: impl Future, polls: usize) -> bool {
     .await
 }
 
-/// A call of the store for the `n`-th order.
-type Call = for<'a> fn(&'a PostgresOrders, u32) -> BoxFuture<'a, ()>;
+/// All stores of one schema, on the same connections.
+struct Stores {
+    orders: PostgresOrders,
+    holds: PostgresHolds,
+    keys: PostgresIdempotency,
+    catalogue: PostgresCatalogue,
+}
+
+impl Stores {
+    fn of(postgres: &Postgres) -> Self {
+        Self {
+            orders: orders(postgres),
+            holds: PostgresHolds::new(postgres.clone()),
+            keys: PostgresIdempotency::new(postgres.clone()),
+            catalogue: PostgresCatalogue::new(postgres.clone()),
+        }
+    }
+
+    async fn settle(&self, n: u32) {
+        drop(self.orders.settle(&paid(n), &sample::ticket(n)).await);
+    }
+
+    async fn place(&self, n: u32) {
+        drop(self.holds.place(&hold(n)).await);
+    }
+
+    async fn begin_checkout(&self, n: u32) {
+        let checkout = Checkout { order: id(n), cover: TTL, longest_life: TTL * 6 };
+        drop(self.holds.begin_checkout(hold(n).id, &ann(), &checkout).await);
+    }
+
+    async fn begin_key(&self, n: u32) {
+        drop(self.keys.begin(&key(n), Fingerprint([7; 32]), sample::uuid(n), TTL).await);
+    }
+
+    async fn restore(&self) {
+        let fence = match self.holds.occupancy(&show()).await {
+            Ok(OccupancyRead::Known(known)) => known.fence,
+            Ok(OccupancyRead::NotPrimed(fence)) => fence,
+            Err(_) => Fence::default(),
+        };
+        let layout = sample::layout_id("plan-1");
+        let nothing =
+            ShowClaims { show: show(), layout, seats: SEATS, sold: Vec::new(), pending: Vec::new(), grace: Duration::ZERO };
+        drop(self.holds.restore(&nothing, fence).await);
+    }
+
+    /// Fails if anything of `n` is half there, as another connection sees it.
+    async fn assert_whole(&self, n: u32, clock: &ManualClock) {
+        let (live, Occupancy { held, sold, .. }) = settled(async || self.is_held(n).await, async || self.occupancy().await).await;
+        let seats = hold(n).seats;
+        assert!(seats.iter().all(|seat| held.contains(seat) == live), "seats that are held, and their hold");
+        assert_eq!(seats.iter().filter(|seat| sold.contains(*seat)).count() % seats.len(), 0, "seats that are sold together");
+        let entries = entries(n, bms_domain::time::Clock::now(clock));
+        let movie = async || self.catalogue.movie(&entries.movies[0].movie_id).await.unwrap().is_some();
+        let show = async || self.catalogue.show(&entries.shows[0].show_id).await.unwrap().is_some();
+        let (movie, show) = settled(movie, show).await;
+        assert_eq!(movie, show, "entries that are written together");
+    }
+
+    async fn is_held(&self, n: u32) -> bool {
+        self.holds.get(&[hold(n).id]).await.unwrap()[0].as_ref().is_some_and(|hold| hold.state.is_live())
+    }
+
+    async fn occupancy(&self) -> Occupancy {
+        match self.holds.occupancy(&show()).await.unwrap() {
+            OccupancyRead::Known(known) => known,
+            OccupancyRead::NotPrimed(_) => panic!("the show is primed"),
+        }
+    }
+}
+
+/// Two things as they are at one moment: the server may be about to do what was dropped.
+async fn settled<A: PartialEq, B>(one: impl AsyncFn() -> A, other: impl AsyncFn() -> B) -> (A, B) {
+    loop {
+        let (before, seen, after) = (one().await, other().await, one().await);
+        if before == after {
+            return (after, seen);
+        }
+    }
+}
+
+fn hold(n: u32) -> PlaceHold {
+    PlaceHold {
+        id: wish(n).hold,
+        show: show(),
+        layout: sample::layout_id("plan-1"),
+        owner: sample::user("ann"),
+        seats: wish(n).seats.indices(),
+        price: price(),
+        ttl: TTL,
+        limits: SeatLimits { per_hold: 10, per_user_and_show: SEATS },
+    }
+}
+
+fn sale(n: u32) -> SoldSeats {
+    let PlaceHold { id: hold, owner, seats, .. } = hold(n);
+    SoldSeats { show: show(), order: id(n), hold, owner, seats }
+}
+
+fn key(n: u32) -> IdempotencyKey {
+    IdempotencyKey::new(sample::user("ann"), &format!("key-{n}")).unwrap()
+}
+
+/// A movie and a show of it, of the `n`-th call alone.
+fn entries(n: u32, now: Timestamp) -> bms_domain::store::CatalogueWrite {
+    let mut entries = sample::catalogue(&format!("show-of-{n}"), 20, now);
+    entries.movies = vec![sample::movie(&format!("movie-{n}"))];
+    entries.shows[0].movie_id = entries.movies[0].movie_id.clone();
+    entries
+}
+
+/// A call of a store for the `n`-th order.
+type Call = for<'a> fn(&'a Stores, u32) -> BoxFuture<'a, ()>;
+
+/// What has to be there before a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Order,
+    Hold,
+    Key,
+}
 
 /// Every call that changes something, with what has to be there before.
-const CALLS: [(&str, bool, Call); 11] = [
-    ("create", false, |store, n| Box::pin(async move { drop(store.create(&wish(n)).await) })),
-    ("settle", true, |store, n| Box::pin(async move { drop(store.settle(&paid(n), &sample::ticket(n)).await) })),
-    ("settle a failure", true, |store, n| {
+const CALLS: [(&str, Needs, Call); 24] = [
+    ("create", Needs::Nothing, |on, n| Box::pin(async move { drop(on.orders.create(&wish(n)).await) })),
+    ("settle", Needs::Order, |on, n| Box::pin(on.settle(n))),
+    ("settle a failure", Needs::Order, |on, n| {
         Box::pin(async move {
             let failed = sample::notice(&format!("evt-{n}"), report(n, "bad", PaymentStatus::Failed, price()));
-            drop(store.settle(&failed, &sample::ticket(n)).await);
+            drop(on.orders.settle(&failed, &sample::ticket(n)).await);
         })
     }),
-    ("give_up", true, |store, n| Box::pin(async move { drop(store.give_up(id(n), &ann()).await) })),
-    ("cancel", true, |store, n| {
+    ("give_up", Needs::Order, |on, n| Box::pin(async move { drop(on.orders.give_up(id(n), &ann()).await) })),
+    ("cancel", Needs::Order, |on, n| {
         Box::pin(async move {
-            drop(store.settle(&paid(n), &sample::ticket(n)).await);
-            drop(store.cancel(id(n)).await);
+            on.settle(n).await;
+            drop(on.orders.cancel(id(n)).await);
         })
     }),
-    ("expire_overdue", true, |store, _| Box::pin(async move { drop(store.expire_overdue(10).await) })),
-    ("claim_attempts", true, |store, _| Box::pin(async move { drop(store.claim_attempts(10, TTL).await) })),
-    ("pin_layout", false, |store, _| Box::pin(async move { drop(store.pin_layout(&show(), sample::layout_id("plan-1")).await) })),
-    ("claim events", true, |store, _| Box::pin(async move { drop(store.claim(10, Duration::ZERO).await) })),
-    ("publish events", true, |store, _| {
+    ("expire_overdue", Needs::Order, |on, _| Box::pin(async move { drop(on.orders.expire_overdue(10).await) })),
+    ("claim_attempts", Needs::Order, |on, _| Box::pin(async move { drop(on.orders.claim_attempts(10, TTL).await) })),
+    ("pin_layout", Needs::Nothing, |on, _| {
+        Box::pin(async move { drop(on.orders.pin_layout(&show(), sample::layout_id("plan-1")).await) })
+    }),
+    ("claim events", Needs::Order, |on, _| Box::pin(async move { drop(on.orders.claim(10, Duration::ZERO).await) })),
+    ("publish events", Needs::Order, |on, _| {
         Box::pin(async move {
-            let events = store.claim(10, Duration::ZERO).await.unwrap();
+            let events = on.orders.claim(10, Duration::ZERO).await.unwrap();
             let keys: Vec<_> = events.iter().map(|delivery| delivery.event.key).collect();
-            drop(store.postpone(&keys, Duration::ZERO).await);
-            drop(store.bury(&keys).await);
-            drop(store.published(&keys).await);
+            drop(on.orders.postpone(&keys, Duration::ZERO).await);
+            drop(on.orders.bury(&keys).await);
+            drop(on.orders.published(&keys).await);
         })
     }),
-    ("replay events", true, |store, n| Box::pin(async move { drop(store.replay(&Replay::Order(id(n))).await) })),
+    ("replay events", Needs::Order, |on, n| Box::pin(async move { drop(on.orders.replay(&Replay::Order(id(n))).await) })),
+    ("place", Needs::Nothing, |on, n| Box::pin(on.place(n))),
+    ("release", Needs::Hold, |on, n| Box::pin(async move { drop(on.holds.release(hold(n).id, &ann()).await) })),
+    ("begin_checkout", Needs::Hold, |on, n| Box::pin(on.begin_checkout(n))),
+    ("end_checkout", Needs::Hold, |on, n| {
+        Box::pin(async move {
+            on.begin_checkout(n).await;
+            drop(on.holds.end_checkout(hold(n).id, id(n)).await);
+        })
+    }),
+    ("mark_sold", Needs::Hold, |on, n| Box::pin(async move { drop(on.holds.mark_sold(&sale(n)).await) })),
+    ("mark_free", Needs::Hold, |on, n| {
+        Box::pin(async move {
+            drop(on.holds.mark_sold(&sale(n)).await);
+            drop(on.holds.mark_free(&sale(n)).await);
+        })
+    }),
+    ("restore", Needs::Hold, |on, _| Box::pin(on.restore())),
+    ("sweep holds", Needs::Hold, |on, _| Box::pin(async move { drop(on.holds.sweep(10).await) })),
+    ("begin a key", Needs::Nothing, |on, n| Box::pin(on.begin_key(n))),
+    ("finish a key", Needs::Key, |on, n| Box::pin(async move { drop(on.keys.finish(&key(n), vec![1], TTL).await) })),
+    ("abandon a key", Needs::Key, |on, n| Box::pin(async move { drop(on.keys.abandon(&key(n)).await) })),
+    ("sweep keys", Needs::Key, |on, _| Box::pin(async move { drop(on.keys.sweep(10).await) })),
+    ("write a catalogue", Needs::Nothing, |on, n| {
+        Box::pin(async move { drop(on.catalogue.write(&entries(n, Timestamp::from_millis(0))).await) })
+    }),
 ];
 
 /// The order as another connection sees it.
-async fn seen(other: &PostgresOrders, n: u32) -> Option<Order> {
-    other.get(id(n)).await.unwrap()
+async fn seen(other: &Stores, n: u32) -> Option<Order> {
+    other.orders.get(id(n)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,25 +233,31 @@ async fn a_call_that_is_dropped_leaves_nothing_half_done() {
     let clock = ManualClock::default();
     let config = support::schema().await;
     let one = config.clone().connections(1).unwrap();
-    let postgres = Postgres::connect(&one).await.unwrap().with_clock(std::sync::Arc::new(clock.clone()));
-    let other = Postgres::connect(&config).await.unwrap();
-    let (store, watcher) = (orders(&postgres), orders(&other));
+    let postgres = Postgres::connect(&one).await.unwrap().with_clock(Arc::new(clock.clone()));
+    let other = Postgres::connect(&config).await.unwrap().with_clock(Arc::new(clock.clone()));
+    let (stores, watcher) = (Stores::of(&postgres), Stores::of(&other));
+    stores.restore().await;
     let (mut n, mut cuts) = (0, 0);
-    for (name, ordered, call) in CALLS {
+    for (name, needs, call) in CALLS {
         let mut polls = 0;
         loop {
             polls += 1;
             n += 1;
-            if ordered {
-                store.create(&wish(n)).await.unwrap();
+            match needs {
+                Needs::Nothing => {}
+                Needs::Order => drop(stores.orders.create(&wish(n)).await.unwrap()),
+                Needs::Hold => stores.place(n).await,
+                Needs::Key => stores.begin_key(n).await,
             }
-            let ended = cut_off(call(&store, n), polls).await;
+            let ended = cut_off(call(&stores, n), polls).await;
+            watcher.assert_whole(n, &clock).await;
             // The next caller's write is there for everybody.
             n += 1;
-            store.create(&wish(n)).await.unwrap();
+            stores.orders.create(&wish(n)).await.unwrap();
             assert!(seen(&watcher, n).await.is_some(), "{name}, dropped after {polls} polls: the next write vanished");
             // Asking again completes what was begun.
-            call(&store, n - 1).await;
+            call(&stores, n - 1).await;
+            watcher.assert_whole(n - 1, &clock).await;
             assert_sound(&other).await;
             if ended {
                 break;
