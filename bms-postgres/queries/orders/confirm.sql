@@ -51,4 +51,7 @@ with found as (
     where s.shard = paid.shard and s.show_id = paid.show_id
         and (s.last_sale_at is null or s.last_sale_at < paid.state_at - interval '1 second')
 )
-select *, state_at as now from records
+-- Column by column: a prepared statement whose result grew with a later migration would be refused.
+select id, hold_id, show_id, layout_id, owner, seat_ids, seat_indices, amount, currency, customer_name, customer_email, created_at,
+    expires_at, state, state_at, fail_reason, payment_reference, ticket_code, ticket_secret, refund_due, state_at as now
+from records

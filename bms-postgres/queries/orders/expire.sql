@@ -3,11 +3,13 @@
 -- $2 shards, $3 orders
 with due as (
     select o.shard, o.id
-    from unnest($2::smallint[], $3::uuid[]) as asked (shard, id)
-    join bms.orders o using (shard, id)
+    from (
+        select * from unnest($2::smallint[], $3::uuid[]) as asked (shard, id) order by shard, id
+    ) as asked cross join lateral (
+        -- `offset 0`: by the key, and only then whether it waits. Else all that are overdue would be read.
+        select * from bms.orders o where o.shard = asked.shard and o.id = asked.id offset 0 for update skip locked
+    ) as o
     where o.state = 'PAYMENT_PENDING' and o.expires_at <= {now}
-    order by o.shard, o.id
-    for update of o skip locked
 ), expired as (
     update bms.orders o
     set state = 'EXPIRED', state_at = o.expires_at, version = o.version + 1, events = o.events + 1
@@ -37,4 +39,7 @@ with due as (
 ), told as (
     insert into bms.outbox (shard, order_id, sequence, at, available_at) select shard, id, events, {now}, {now} from records
 )
-select * from records order by expires_at, id
+-- Column by column: a prepared statement whose result grew with a later migration would be refused.
+select id, hold_id, show_id, layout_id, owner, seat_ids, seat_indices, amount, currency, customer_name, customer_email, created_at,
+    expires_at, state, state_at, fail_reason, payment_reference, ticket_code, ticket_secret, refund_due
+from records order by expires_at, id

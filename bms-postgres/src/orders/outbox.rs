@@ -17,7 +17,7 @@ use crate::statements::{Query, query, statements};
 
 statements!(
     /// The statements of the outbox.
-    OutboxSql in "outbox": bury, claim, dead, postpone, prune, published, replay
+    OutboxSql in "outbox": claim, dead, failed, prune, published, replay
 );
 
 /// Keys of events, column by column.
@@ -50,6 +50,13 @@ impl PostgresOrders {
     async fn tell<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, StoreError> {
         self.postgres.write(statement).await.map_err(Failed::unexpected)
     }
+
+    /// Events did not arrive, and wait for so many milliseconds, or for good.
+    async fn failed(&self, events: &[EventKey], wait: Option<i64>) -> Result<(), StoreError> {
+        let keys = Keys::of(events);
+        self.tell(|| keys.bind(query(&self.events.failed).bind(self.postgres.now())).bind(wait)).await?;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -66,15 +73,11 @@ impl Outbox for PostgresOrders {
     }
 
     async fn postpone(&self, events: &[EventKey], by: Duration) -> Result<(), StoreError> {
-        let keys = Keys::of(events);
-        self.tell(|| keys.bind(query(&self.events.postpone).bind(self.postgres.now())).bind(millis(by))).await?;
-        Ok(())
+        self.failed(events, Some(millis(by))).await
     }
 
     async fn bury(&self, events: &[EventKey]) -> Result<(), StoreError> {
-        let keys = Keys::of(events);
-        self.tell(|| keys.bind(query(&self.events.bury).bind(self.postgres.now()))).await?;
-        Ok(())
+        self.failed(events, None).await
     }
 
     async fn dead(&self, after: Option<EventKey>, limit: usize) -> Result<Vec<Delivery>, StoreError> {

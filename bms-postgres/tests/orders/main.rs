@@ -4,6 +4,7 @@
 mod audit;
 mod edges;
 mod payments;
+mod plans;
 mod races;
 #[path = "../support/mod.rs"]
 mod support;
