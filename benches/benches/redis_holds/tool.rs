@@ -18,10 +18,19 @@ const RANDOM: &str = "__rand_int__";
 /// The marks of four seats of which the first two are held: 0101 0000.
 const PAIR: &str = "P";
 
+/// How many connections call, each with sixteen calls under way.
+#[derive(Clone, Copy)]
+pub(crate) enum Callers {
+    /// As many as bring out the most.
+    Fifty,
+    /// As many as have 256 calls under way, like the library's tasks.
+    Sixteen,
+}
+
 /// Calls a script as often as the library does in a round; its random numbers are below `places`.
-fn run(bench: &Bench, sha: &str, words: &[String], places: u32) -> Run {
+fn run(bench: &Bench, callers: Callers, sha: &str, words: &[String], places: u32) -> Run {
     let call: Vec<String> = ["EVALSHA", sha].into_iter().map(str::to_owned).chain(words.iter().cloned()).collect();
-    repeat(bench, &call, places)
+    repeat(bench, callers, &call, places)
 }
 
 fn plain_key(digits: &str) -> String {
@@ -40,14 +49,18 @@ pub(crate) fn prepare_plain(bench: &Bench, keys: usize) {
 
 /// Reads one of so many plain keys each time, the simplest thing that a server does.
 pub(crate) fn get_plain(bench: &Bench, keys: usize) -> Run {
-    repeat(bench, &["GET".to_owned(), plain_key(RANDOM)], u32::try_from(keys).unwrap())
+    repeat(bench, Callers::Fifty, &["GET".to_owned(), plain_key(RANDOM)], u32::try_from(keys).unwrap())
 }
 
 /// Sends a command as often as the library places a hold in a round.
-fn repeat(bench: &Bench, command: &[String], places: u32) -> Run {
+fn repeat(bench: &Bench, callers: Callers, command: &[String], places: u32) -> Run {
     let holds = bench.scale.holds;
     let (port, holds_text, places) = (bench.server.port().to_string(), holds.to_string(), places.to_string());
-    let arguments = ["-p", &port, "-P", "16", "-c", "50", "-n", &holds_text, "-r", &places, "--csv"];
+    let callers = match callers {
+        Callers::Fifty => "50",
+        Callers::Sixteen => "16",
+    };
+    let arguments = ["-p", &port, "-P", "16", "-c", callers, "-n", &holds_text, "-r", &places, "--csv"];
     let output = Command::new("redis-benchmark").args(arguments).args(command).output();
     let output = output.expect("`redis-benchmark` is not installed; install it with: apt-get install -y redis-tools");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -80,7 +93,7 @@ pub(crate) fn prepare(bench: &Bench, holds: &RedisHolds) -> String {
 
 /// Places holds by the library's own script: the keys, arguments and lengths are those of the library, but for the place of
 /// the seats, which has more digits.
-pub(crate) fn place(bench: &Bench, holds: &RedisHolds, sha: &str) -> Run {
+pub(crate) fn place(bench: &Bench, callers: Callers, holds: &RedisHolds, sha: &str) -> Run {
     let show = ours::show(0);
 
     let names = 2 + show.as_str().len() + ours::layout().as_str().len();
@@ -107,7 +120,7 @@ pub(crate) fn place(bench: &Bench, holds: &RedisHolds, sha: &str) -> Run {
         RANDOM.to_owned(),
         PAIR.to_owned(),
     ];
-    let run = run(bench, sha, &words, SEATS / 4);
+    let run = run(bench, callers, sha, &words, SEATS / 4);
     let held = bench.runtime.block_on(holds.counts(&[show])).unwrap()[0].unwrap().held;
     assert!(u64::from(held) > bench.scale.holds * 19 / 10, "only {held} seats were held by {} calls", bench.scale.holds);
     run
@@ -126,5 +139,5 @@ pub(crate) fn place_naive(bench: &Bench, sha: &str) -> Run {
     for seat in [2, 3] {
         words[seat] = naive::seat_key(ours::show(0).as_str(), RANDOM);
     }
-    run(bench, sha, &words, SEATS)
+    run(bench, Callers::Fifty, sha, &words, SEATS)
 }
