@@ -26,10 +26,10 @@ pub(crate) struct Scale {
 
 pub(crate) const MEASURED: Scale = Scale {
     rounds: 5,
-    orders: 32_000,
+    orders: 8_000,
     seats: 20_000,
     reads: 200,
-    purchases: 10_000,
+    purchases: 8_000,
     growth: &[10_000, 100_000, 1_000_000, 5_000_000],
 };
 pub(crate) const TRIED: Scale = Scale { rounds: 1, orders: 320, seats: 200, reads: 5, purchases: 100, growth: &[100, 1_000] };

@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bms_domain::order::OrderState;
-use bms_domain::store::{Creation, OrderStore as _, Settled};
+use bms_domain::store::{Creation, OrderStore as _, Settled, StoreError};
 use bms_domain::testing::sample;
 use bms_postgres::testing::Server;
 use bms_postgres::{Postgres, PostgresConfig};
@@ -118,4 +119,29 @@ async fn terminated_connections_lose_nothing_that_was_acknowledged() {
         }
     })
     .await;
+}
+
+/// A connection is ended while its commit, which is on disk already, waits for a standby that is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_terminated_in_its_commit_has_an_unknown_outcome() {
+    let server = Server::builder().durable().setting("synchronous_standby_names", "nobody").start().unwrap();
+    let url = server.fresh_database().unwrap();
+    // A session that waits for no standby prepares, and looks at what came of it.
+    let patient = PostgresConfig::new(&format!("{url}?options=-c%20synchronous_commit%3Dlocal")).unwrap();
+    Postgres::migrate(&patient).await.unwrap();
+    let watcher = Postgres::connect(&patient).await.unwrap();
+    let waiting = PostgresConfig::new(&url).unwrap().deadline(Duration::from_secs(20)).unwrap();
+    let waiting = orders(&Postgres::connect(&waiting).await.unwrap());
+    let store = orders(&watcher);
+    store.create(&wish(1)).await.unwrap();
+    let paying = tokio::spawn(async move { waiting.settle(&paid(1), &sample::ticket(1)).await });
+    let commits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
+    support::until("a commit that waits", async || server.psql(commits).unwrap() == "1").await;
+    server.terminate_backends("wait_event = 'SyncRep'").unwrap();
+    let told = paying.await.unwrap();
+    assert!(matches!(told, Err(StoreError::OutcomeUnknown { .. })), "{told:?}");
+    assert!(store.get(id(1)).await.unwrap().unwrap().state.is_confirmed());
+    let again = store.settle(&paid(1), &sample::ticket(2)).await.unwrap();
+    assert!(again.order.unwrap().state.is_confirmed());
+    assert_sound(&watcher).await;
 }

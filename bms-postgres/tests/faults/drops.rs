@@ -10,12 +10,13 @@ use std::time::Duration;
 use bms_domain::order::Order;
 use bms_domain::payment::PaymentStatus;
 use bms_domain::store::{
-    CatalogueStore as _, Checkout, Fence, Fingerprint, HoldStore as _, IdempotencyKey, IdempotencyStore as _, Occupancy,
-    OccupancyRead, OrderStore as _, Outbox as _, PlaceHold, Replay, SeatLimits, ShowClaims, SoldSeats,
+    CatalogueStore as _, Checkout, Fence, Fingerprint, HoldStore as _, IdempotencyKey, IdempotencyStore as _, MovieQuery,
+    Occupancy, OccupancyRead, OrderStore, Outbox as _, PlaceHold, Replay, SeatLimits, ShowClaims, SoldSeats,
 };
 use bms_domain::testing::{ManualClock, sample};
 use bms_domain::time::Timestamp;
-use bms_postgres::{Postgres, PostgresCatalogue, PostgresHolds, PostgresIdempotency, PostgresOrders};
+use bms_postgres::testing::Server;
+use bms_postgres::{Postgres, PostgresCatalogue, PostgresConfig, PostgresHolds, PostgresIdempotency, PostgresOrders};
 use futures::future::{BoxFuture, poll_fn};
 
 use crate::support;
@@ -71,6 +72,32 @@ impl Stores {
 
     async fn begin_key(&self, n: u32) {
         drop(self.keys.begin(&key(n), Fingerprint([7; 32]), sample::uuid(n), TTL).await);
+    }
+
+    async fn read_orders(&self, n: u32) {
+        drop(self.orders.get(id(n)).await);
+        drop(self.orders.by_holds(&[wish(n).hold]).await);
+        drop(self.orders.list(&sample::user("ann"), None, 10).await);
+        drop(self.orders.by_ticket(&sample::ticket(n).code).await);
+        drop(self.orders.refunds_due(None, 10).await);
+        drop(self.orders.sold(&show(), SEATS).await);
+        drop(self.orders.claims(&show()).await);
+        drop(self.orders.sales_within(TTL, 10).await);
+        drop(self.orders.dead(None, 10).await);
+        drop(OrderStore::ping(&self.orders).await);
+    }
+
+    async fn read_the_rest(&self, n: u32) {
+        drop(self.holds.get(&[hold(n).id]).await);
+        drop(self.holds.occupancy(&show()).await);
+        drop(self.holds.counts(&[show()]).await);
+        drop(self.holds.changes(&show(), 0).await);
+        let entries = entries(n, Timestamp::from_millis(0));
+        drop(self.catalogue.movies(&MovieQuery { city: None, after: None, limit: 10 }).await);
+        drop(self.catalogue.movie(&entries.movies[0].movie_id).await);
+        drop(self.catalogue.theatre(&entries.theatres[0].theatre_id).await);
+        drop(self.catalogue.layout(&entries.layouts[0].id()).await);
+        drop(self.catalogue.show(&entries.shows[0].show_id).await);
     }
 
     async fn restore(&self) {
@@ -163,7 +190,7 @@ enum Needs {
 }
 
 /// Every call that changes something, with what has to be there before.
-const CALLS: [(&str, Needs, Call); 24] = [
+const CALLS: [(&str, Needs, Call); 26] = [
     ("create", Needs::Nothing, |on, n| Box::pin(async move { drop(on.orders.create(&wish(n)).await) })),
     ("settle", Needs::Order, |on, n| Box::pin(on.settle(n))),
     ("settle a failure", Needs::Order, |on, n| {
@@ -220,6 +247,8 @@ const CALLS: [(&str, Needs, Call); 24] = [
     ("write a catalogue", Needs::Nothing, |on, n| {
         Box::pin(async move { drop(on.catalogue.write(&entries(n, Timestamp::from_millis(0))).await) })
     }),
+    ("read orders", Needs::Order, |on, n| Box::pin(on.read_orders(n))),
+    ("read the rest", Needs::Hold, |on, n| Box::pin(on.read_the_rest(n))),
 ];
 
 /// The order as another connection sees it.
@@ -268,4 +297,27 @@ async fn a_call_that_is_dropped_leaves_nothing_half_done() {
         clock.advance(TTL);
     }
     assert!(cuts >= CALLS.len(), "calls were cut off {cuts} times only");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn migrating_connecting_and_auditing_may_be_dropped() {
+    let config = PostgresConfig::new(&Server::shared().fresh_database().unwrap()).unwrap();
+    let mut polls = 0;
+    loop {
+        polls += 1;
+        let config = config.clone().schema(&format!("cut_{polls}")).unwrap();
+        let ended = cut_off(Postgres::migrate(&config), polls).await;
+        // Whoever comes next finds all of it, or makes it.
+        Postgres::migrate(&config).await.unwrap();
+        cut_off(Postgres::connect(&config), polls).await;
+        let postgres = Postgres::connect(&config).await.unwrap();
+        cut_off(postgres.audit(), polls).await;
+        assert_sound(&postgres).await;
+        postgres.close().await;
+        if ended {
+            break;
+        }
+        assert!(polls < 1_000, "migrating never ends");
+    }
+    assert!(polls > 1, "nothing was cut off");
 }
