@@ -206,10 +206,22 @@ pub(crate) struct WebhookOptions {
     pub(crate) webhook_customers: bool,
 }
 
+/// A payment provider that this program knows.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Provider {
+    /// Whoever asks has paid.
+    Sandbox,
+}
+
 #[derive(Args)]
 pub(crate) struct SweepOptions {
     #[command(flatten)]
     pub(crate) stores: StoreOptions,
+
+    /// Who to ask after payments that are under way for orders past their end. Without it nobody is asked: the programs that
+    /// sell know their provider, and the sandbox takes what it does not know for failed.
+    #[arg(long, env = "BMS_PAYMENTS", value_name = "PROVIDER")]
+    pub(crate) payments: Option<Provider>,
 
     #[command(flatten)]
     pub(crate) webhooks: WebhookOptions,

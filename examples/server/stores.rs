@@ -4,9 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bms_adapters_http::TokioTimer;
 use bms_domain::BookingService;
 use bms_domain::memory::SandboxGateway;
+use bms_domain::money::Money;
+use bms_domain::order::Order;
+use bms_domain::payment::{GatewayError, PaymentGateway, PaymentReference, PaymentStatus};
 use bms_domain::service::{Policy, Ports};
 use bms_domain::time::SystemClock;
 use bms_postgres::{Postgres, PostgresCatalogue, PostgresConfig, PostgresHolds, PostgresIdempotency, PostgresOrders};
@@ -14,32 +18,59 @@ use bms_redis::{Redis, RedisConfig, RedisHolds, RedisIdempotency};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Failure;
-use crate::cli::{DatabaseOptions, StoreOptions};
+use crate::cli::{DatabaseOptions, Provider, StoreOptions};
 
 /// How long a call of a store may take.
 const STORE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A service on the stores that the options name.
 pub(crate) async fn service(options: &StoreOptions, policy: Policy) -> Result<BookingService, Failure> {
-    let builder = BookingService::builder(connect(options).await?).policy(policy);
+    with_gateway(options, policy, Arc::new(SandboxGateway)).await
+}
+
+async fn with_gateway(
+    options: &StoreOptions,
+    policy: Policy,
+    gateway: Arc<dyn PaymentGateway>,
+) -> Result<BookingService, Failure> {
+    let builder = BookingService::builder(connect(options, gateway).await?).policy(policy);
     let built = builder.deadline(STORE_DEADLINE, Arc::new(TokioTimer)).build();
     built.map_err(|error| Failure::Refused(format!("the limits and times: {error}")))
 }
 
-/// The same, for a command that runs beside servers or without them: refused unless the orders outlive a process.
-pub(crate) async fn durable_service(options: &StoreOptions, policy: Policy) -> Result<BookingService, Failure> {
+/// The same, for a command that runs beside servers or without them: refused unless the orders outlive a process. Without a
+/// provider it asks none about payments: the servers beside it may know another one than this program does.
+pub(crate) async fn durable_service(
+    options: &StoreOptions,
+    policy: Policy,
+    provider: Option<Provider>,
+) -> Result<BookingService, Failure> {
     if given(&options.database_url).is_none() {
         let reason = "this command works on orders that outlive a process: name their database with --database-url (DATABASE_URL). \
                       Orders in memory are known to the server that made them alone, which sweeps and publishes by itself";
         return Err(Failure::Refused(reason.to_owned()));
     }
-    service(options, policy).await
+    let gateway: Arc<dyn PaymentGateway> = match provider {
+        Some(Provider::Sandbox) => Arc::new(SandboxGateway),
+        None => Arc::new(NoProvider),
+    };
+    with_gateway(options, policy, gateway).await
+}
+
+/// Leaves payments that are under way to the programs that know their provider.
+struct NoProvider;
+
+#[async_trait]
+impl PaymentGateway for NoProvider {
+    async fn verify(&self, _: &Order, _: &PaymentReference) -> Result<(PaymentStatus, Money), GatewayError> {
+        Err(GatewayError::Unavailable { source: Some("this command was told of no payment provider".into()) })
+    }
 }
 
 /// Connects to what the options name.
-async fn connect(options: &StoreOptions) -> Result<Ports, Failure> {
+async fn connect(options: &StoreOptions, gateway: Arc<dyn PaymentGateway>) -> Result<Ports, Failure> {
     check_unused(options)?;
-    let mut ports = Ports::in_memory(Arc::new(SystemClock), Arc::new(SandboxGateway));
+    let mut ports = Ports::in_memory(Arc::new(SystemClock), gateway);
     if let Some(url) = given(&options.database_url) {
         let config = database_config(url, &options.database)?.strict(options.strict);
         let postgres = Postgres::connect(&config).await?;

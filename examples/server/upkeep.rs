@@ -31,7 +31,7 @@ pub(crate) async fn sweep(options: SweepOptions) -> Result<(), Failure> {
         Some(_) => Some(Sinks::of(&options.webhooks)?),
         None => None,
     };
-    let service = stores::durable_service(&options.stores, Policy::default()).await?;
+    let service = stores::durable_service(&options.stores, Policy::default(), options.payments).await?;
     let swept = sweep_all(&service).await?;
     print!("{}", told(&swept));
     if let Some(sink) = sink {
@@ -48,7 +48,7 @@ pub(crate) async fn replay(options: ReplayOptions) -> Result<(), Failure> {
         (None, Some(since)) => Replay::Since(since),
         (None, None) => Replay::Dead,
     };
-    let service = stores::durable_service(&options.stores, Policy::default()).await?;
+    let service = stores::durable_service(&options.stores, Policy::default(), None).await?;
     let events = service.replay(&system()?, &which).await?;
     println!("{events} events are put back");
     Ok(())

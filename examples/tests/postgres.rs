@@ -138,3 +138,22 @@ async fn commands_sweep_and_replay() {
     assert!(replayed.status.success(), "{}", said(&replayed));
     assert_eq!(sql(&name, "select count(*) from bms.outbox where dead_at is not null"), "0");
 }
+
+/// Another program may know a provider that this one does not: its payments are not taken for failed.
+#[tokio::test]
+async fn a_sweep_asks_after_payments_only_the_provider_that_it_is_told_of() {
+    let (url, name) = database();
+    let office = BoxOffice::open_with(&["--database-url", &url, "--sweep-every", "1h"]);
+    let order = office.ordered("ann", &["A1"]).await;
+    let pending = office.post("ann", &format!("{order}/confirm"), json!({"paymentReference": "pay_pending_1"})).await;
+    body(pending.send().await.unwrap(), StatusCode::ACCEPTED).await;
+    // As it would be called elsewhere.
+    sql(&name, "update bms.payments set reference = 'pi_1', key = replace(key, 'pay_pending_1', 'pi_1')");
+    sql(&name, "update bms.orders set created_at = now() - interval '1 h', expires_at = now() - interval '1 s'");
+    let payment = || sql(&name, "select state from bms.payments");
+    assert!(run(&url, &["sweep"]).status.success());
+    assert_eq!(payment(), "PENDING");
+    sql(&name, "update bms.payments set asked_until = null");
+    assert!(run(&url, &["sweep", "--payments", "sandbox"]).status.success());
+    assert_eq!(payment(), "FAILED");
+}

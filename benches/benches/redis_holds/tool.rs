@@ -68,7 +68,7 @@ fn repeat(bench: &Bench, callers: Callers, command: &[String], places: u32) -> R
     // The last seven: the rate, and six times in milliseconds: mean, least, p50, p95, p99, most.
     let numbers: Vec<f64> = text.trim_end().rsplit(',').take(7).map(|number| number.trim_matches('"').parse().unwrap()).collect();
     let mut each = Histogram::new(3).unwrap();
-    for (share, milliseconds) in [(98, numbers[4]), (2, numbers[1])] {
+    for (share, milliseconds) in [(98, numbers[3]), (2, numbers[1])] {
         // Enough of it to be read again as what it was: the median, and the 99th of a hundred.
         each.record_n((1_000.0 * milliseconds) as u64, share).unwrap();
     }
