@@ -26,6 +26,10 @@ ADAPTER = "bms-adapters-"
 LAMBDA = "bms-adapters-lambda"
 MAINS = "functions"
 """The feature of the Lambda adapter that builds its mains, which wire stores."""
+AWS = {"sqs", "sns"}
+"""The features of the Lambda adapter that bring the AWS SDK, each its own part; its mains use both."""
+SDK = ("aws-config", "aws-sdk-", "aws-smithy-", "aws-runtime", "aws-types")
+"""How the names of the SDK's crates begin."""
 PROGRAMS = {"bms-examples", "bms-benches"}
 EMBEDDED = {"memory", "testing", "servers"}
 """Features of the domain crate that bring concrete stores."""
@@ -226,6 +230,34 @@ def only_programs_wire(facts: Facts) -> list[str]:
                 found.append(f"{name} depends on {DOMAIN} with its default features")
             if dependency["name"] == DOMAIN and (features := EMBEDDED & set(dependency["features"])):
                 found.append(f"{name} depends on {DOMAIN} with `{'`, `'.join(sorted(features))}`")
+    return found
+
+
+@check(
+    "only the Lambda adapter's features sqs and sns bring the AWS SDK, each its own part of it",
+    "Put what speaks to AWS into bms-adapters-lambda, behind one of these features, and keep them out of its default.",
+)
+def only_lambda_knows_aws(facts: Facts) -> list[str]:
+    found = []
+    for package in facts.packages:
+        name = package["name"]
+        if name != LAMBDA:
+            found.extend(
+                f"{name} depends on {dependency['name']}" for dependency in package["dependencies"] if dependency["name"].startswith(SDK)
+            )
+    for name, trees in sorted(facts.trees.items()):
+        for arguments, tree in sorted(trees.items()):
+            feature = arguments.split()[-1:]
+            if name == LAMBDA and feature in (["--all-features"], [MAINS]):
+                continue
+            # Every part of the SDK has its own of `aws-sdk-`; what they share comes with either.
+            own = f"aws-sdk-{feature[0]}" if name == LAMBDA and feature and feature[0] in AWS else None
+            others = {f"aws-sdk-{other}" for other in AWS} - {own}
+            found.extend(
+                f"{name} {arguments} depends on {crate}"
+                for crate in sorted(tree)
+                if crate.startswith(SDK) and (own is None or crate in others)
+            )
     return found
 
 
@@ -441,12 +473,20 @@ def made_up() -> Facts:
         package("bms-redis", "bms-redis", domain),
         package("bms-postgres", "bms-postgres", domain),
         package("bms-adapters-http", "bms-adapters-http", domain, dependency(DOMAIN, kind="dev", features=["testing"])),
-        package(LAMBDA, LAMBDA, domain, dependency("bms-redis", optional=True), features={MAINS: ["dep:bms-redis"]}),
+        package(
+            LAMBDA,
+            LAMBDA,
+            domain,
+            dependency("bms-redis", optional=True),
+            dependency("aws-sdk-sqs", optional=True, path=None),
+            features={MAINS: ["dep:bms-redis", "sqs"], "sqs": ["dep:aws-sdk-sqs"]},
+        ),
         package("bms-examples", "examples", dependency("bms-redis"), publish=[]),
     ]
     plain = {DOMAIN: set(), "serde": {"derive"}}
     driver = {**plain, "bms-redis": set(), "redis": set(), "tokio": set()}
-    web = {**plain, "bms-adapters-http": set(), "axum": set(), "tokio": set()}
+    web = {**plain, "bms-adapters-http": set(), "axum": set(), "tokio": set(), "aws-lc-rs": set()}
+    sqs = {**web, "aws-config": set(), "aws-sdk-sqs": set(), "aws-sdk-sts": set()}
     files = {
         "Cargo.toml": '[workspace.lints.rust]\nunsafe_code = "forbid"\nmissing_docs = "deny"\nunreachable_pub = { level = "deny" }\n',
         "bms-domain/clippy.toml": "disallowed-methods = [" + ", ".join(f'{{ path = "{path}" }}' for path in CLOCKS) + "]",
@@ -474,9 +514,10 @@ def made_up() -> Facts:
             "bms-adapters-http": {"": web},
             LAMBDA: {
                 "": web,
-                "--no-default-features --features functions": {**web, **driver, DOMAIN: {"memory"}},
+                "--no-default-features --features functions": {**sqs, **driver, DOMAIN: {"memory"}},
+                "--no-default-features --features sqs": sqs,
                 "--no-default-features --features alone": web,
-                "--all-features": {**web, **driver},
+                "--all-features": {**sqs, **driver},
             },
         },
         everything={"serde", "tokio", "aws-lc-rs"},
@@ -531,6 +572,15 @@ BROKEN: dict[str, list[Callable[[Facts], None]]] = {
         says("bms-adapters-http", dependencies=[dependency(DOMAIN, features=["memory"])]),
         says(LAMBDA, dependencies=[dependency("bms-redis")]),
         says(LAMBDA, features={"default": [MAINS], MAINS: ["dep:bms-redis"]}),
+    ],
+    "only_lambda_knows_aws": [
+        depends(LAMBDA, "aws-sdk-sqs"),
+        depends(LAMBDA, "aws-smithy-http", "--no-default-features --features alone"),
+        depends(LAMBDA, "aws-sdk-sns", "--no-default-features --features sqs"),
+        depends("bms-adapters-http", "aws-config"),
+        depends("bms-redis", "aws-types"),
+        says("bms-examples", dependencies=[dependency("aws-sdk-sns")]),
+        says("bms-adapters-http", dependencies=[dependency("aws-config", kind="dev")]),
     ],
     "stores_know_no_service": [
         put("bms-redis/src/store.rs", "use bms_domain::service::Policy;"),

@@ -155,9 +155,9 @@ check_rust() {
   echo "        Rust $found"
 }
 
-install_fuzzer() {
+install_python_tools() {
   local python=$1 wanted=scripts/requirements.txt
-  if ! cmp -s "$wanted" "$venv/requirements.txt" || ! "$venv/bin/python" -c 'import schemathesis' 2>/dev/null; then
+  if ! cmp -s "$wanted" "$venv/requirements.txt" || ! "$venv/bin/python" -c 'import moto, schemathesis' 2>/dev/null; then
     run "$python" -m venv --clear "$venv"
     run "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
     cp "$wanted" "$venv/requirements.txt"
@@ -178,7 +178,7 @@ check_postgres
 python=$(find_python) || fail "no Python 3.11 or later with venv" "Install one and run scripts/test.sh again."
 target=$(cargo metadata --locked --no-deps --format-version 1 | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 venv=$target/venv
-install_fuzzer "$python"
+install_python_tools "$python"
 
 begin "Format"
 run cargo fmt --all --check

@@ -5,6 +5,7 @@ pub mod auth;
 mod config;
 mod deadline;
 mod dto;
+mod event;
 mod extract;
 mod idempotency;
 mod metrics;
@@ -32,6 +33,7 @@ use bms_domain::BookingService;
 pub use auth::{Authenticator, JwtAuthenticator};
 pub use config::{ConfigError, HttpConfig};
 pub use deadline::{RequestEnd, TokioTimer};
+pub use event::{EventBody, OrderBody};
 pub use rate::RateLimit;
 pub use shutdown::Shutdown;
 

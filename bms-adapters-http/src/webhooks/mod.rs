@@ -1,7 +1,7 @@
 //! Signed webhooks: an [`EventSink`] that posts every event to an address of yours (feature `webhooks`).
 //!
 //! One request an event, in order for each order: whether an event was taken is then one answer, a slow one holds nobody but
-//! its own order up, and a receiver needs no batches. The body is JSON:
+//! its own order up, and a receiver needs no batches. The body is an [`EventBody`]:
 //!
 //! ```json
 //! {
@@ -56,10 +56,8 @@
 //! Any 2xx says that the event was taken. Everything else, redirects and 410 too, says that it was not: it comes again
 //! after a pause, and is a dead letter in the end, as the service's policy has it.
 
-mod body;
 mod signature;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -67,7 +65,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bms_domain::event::{EventKey, EventSink, OrderEvent, PublishError};
+use bms_domain::event::{EventKey, EventSink, OrderEvent, PublishError, by_order};
 use bms_domain::time::{Clock, SystemClock};
 use futures::StreamExt as _;
 use futures::stream;
@@ -77,7 +75,7 @@ use reqwest::{Client, StatusCode, Url};
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use body::EventBody;
+use crate::EventBody;
 use signature::Key;
 
 /// How many requests are under way at once, each of another order.
@@ -222,7 +220,7 @@ impl WebhookSink {
     async fn send(&self, event: &OrderEvent) -> Result<(), Refusal> {
         let id = event.key.to_string();
         let timestamp = self.clock.now().as_millis().div_euclid(1_000).to_string();
-        let body = serde_json::to_vec(&EventBody::of(event, &id, self.with_customer)).map_err(|_| Refusal::Unwritten)?;
+        let body = serde_json::to_vec(&EventBody::of(event, self.with_customer)).map_err(|_| Refusal::Unwritten)?;
         let signature = signature::sign(&self.keys, &id, &timestamp, &body).ok_or(Refusal::Unwritten)?;
         let request = self
             .client
@@ -266,18 +264,4 @@ impl fmt::Debug for WebhookSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookSink").field("with_customer", &self.with_customer).finish_non_exhaustive()
     }
-}
-
-/// The events of each order, in their order; the orders by their first.
-fn by_order(events: &[OrderEvent]) -> Vec<Vec<&OrderEvent>> {
-    let mut orders: Vec<Vec<&OrderEvent>> = Vec::new();
-    let mut places = HashMap::new();
-    for event in events {
-        let place = *places.entry(event.key.order).or_insert(orders.len());
-        match orders.get_mut(place) {
-            Some(of_order) => of_order.push(event),
-            None => orders.push(vec![event]),
-        }
-    }
-    orders
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use bms_adapters_http::EventBody;
 use bms_adapters_http::webhooks::{WebhookError, WebhookSink};
 use bms_domain::BookingService;
 use bms_domain::event::{EventKey, EventSink, OrderEvent};
@@ -128,6 +129,7 @@ async fn an_event_arrives_signed_and_as_it_is_documented() {
         },
     });
     assert_eq!(body, expected);
+    assert_eq!(serde_json::from_value::<EventBody>(body).unwrap(), EventBody::of(&events[1], false));
 }
 
 #[tokio::test]

@@ -113,8 +113,8 @@ async fn what_is_broken_is_a_problem() {
 
 #[test]
 fn what_is_no_event_of_a_gateway_is_not_taken_for_one() {
-    for name in names("foreign-").iter().chain(&names("scheduled-")) {
-        assert!(read(&recorded(name)).is_none(), "{name}");
+    for name in ["foreign-", "scheduled-", "sqs-"].into_iter().flat_map(names) {
+        assert!(read(&recorded(&name)).is_none(), "{name}");
     }
 }
 
@@ -125,7 +125,7 @@ fn schedules_are_told_from_everything_else() {
         assert!(is_scheduled(&recorded(&name)), "{name}");
     }
     assert!(is_scheduled(&json!({})));
-    for beginning in ["v1-", "v2-", "function-url-", "alb-", "broken-", "foreign-"] {
+    for beginning in ["v1-", "v2-", "function-url-", "alb-", "broken-", "foreign-", "sqs-"] {
         for name in names(beginning).iter().filter(|name| *name != "foreign-empty") {
             assert!(!is_scheduled(&recorded(name)), "{name}");
         }

@@ -12,5 +12,6 @@ mod authorizer;
 mod cut;
 mod events;
 mod live;
+mod notify;
 mod support;
 mod winding_up;

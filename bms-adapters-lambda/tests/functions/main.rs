@@ -12,5 +12,8 @@ mod contract;
 mod deployment;
 mod emulator;
 mod freezing;
+mod moto;
+mod queues;
+mod relaying;
 mod scheduled;
 mod starting;

@@ -1,19 +1,20 @@
 //! What the functions' programs share: they run on Postgres and Redis, as their environment says.
 
 mod keys;
+mod notifiers;
 mod settings;
 mod sinks;
 mod stores;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use bms_adapters_http::HttpConfig;
+use bms_adapters_lambda::aws_lambda_events::sqs::SqsEvent;
 use bms_adapters_lambda::lambda_runtime::{self, LambdaEvent, service_fn};
-use bms_adapters_lambda::{Function, Handler, ScheduledEvent, Upkeep};
+use bms_adapters_lambda::{Function, Handler, Notify, ScheduledEvent, Upkeep};
 use tracing_subscriber::EnvFilter;
 
-use settings::Settings;
+use settings::{NotifySettings, Settings};
 
 /// What ends a function, or keeps it from working.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +56,7 @@ fn because(error: &dyn std::error::Error) -> String {
 
 /// Serves a part of the API.
 pub(crate) fn serve(function: Function) -> ExitCode {
-    run(async |settings| {
+    run(Settings::read, async |settings| {
         let make = async || match make(function, &settings).await {
             Ok(handler) => Ok(Some(handler)),
             Err(failure) if failure.may_pass() => {
@@ -86,7 +87,7 @@ async fn make(function: Function, settings: &Settings) -> Result<Handler, Failur
 
 /// Tidies up when it is told to.
 pub(crate) fn sweep() -> ExitCode {
-    run(async |settings| {
+    run(Settings::read, async |settings| {
         let upkeep = Upkeep::new(stores::service(&settings.stores, settings.policy).await?);
         Ok(lambda_runtime::run(service_fn(async |event: LambdaEvent<ScheduledEvent>| upkeep.sweep(&event.context).await)).await?)
     })
@@ -94,20 +95,31 @@ pub(crate) fn sweep() -> ExitCode {
 
 /// Publishes events when it is told to.
 pub(crate) fn relay() -> ExitCode {
-    run(async |settings| {
-        let sink = sinks::Sinks::of(&settings.webhooks)?;
+    run(Settings::read, async |settings| {
+        let sink = sinks::Sinks::of(&settings.events).await?;
         let upkeep = Upkeep::new(stores::service(&settings.stores, settings.policy).await?);
         Ok(lambda_runtime::run(service_fn(async |event: LambdaEvent<ScheduledEvent>| upkeep.relay(&sink, &event.context).await))
             .await?)
     })
 }
 
+/// Tells of confirmed orders when a queue has some.
+pub(crate) fn notify() -> ExitCode {
+    run(NotifySettings::read, async |settings| {
+        let notify = Notify::new(notifiers::of(&settings).await?);
+        Ok(lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| notify.handle(event).await)).await?)
+    })
+}
+
 /// Reads the settings and runs until the end of the instance, on one thread: an instance has little more than one processor.
-fn run(program: impl AsyncFnOnce(Arc<Settings>) -> Result<(), Failure>) -> ExitCode {
+fn run<S>(
+    read: impl FnOnce(fn(&str) -> Option<String>) -> Result<S, Failure>,
+    program: impl AsyncFnOnce(S) -> Result<(), Failure>,
+) -> ExitCode {
     log_to_stderr();
-    let done = Settings::read(|name| std::env::var(name).ok()).and_then(|settings| {
+    let done = read(|name| std::env::var(name).ok()).and_then(|settings| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(program(Arc::new(settings)))
+        runtime.block_on(program(settings))
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,7 +19,13 @@ pub(crate) struct Settings {
     pub(crate) keys: KeySettings,
     pub(crate) policy: Policy,
     pub(crate) payment_webhook_secret: Option<SecretString>,
-    pub(crate) webhooks: WebhookSettings,
+    pub(crate) events: EventSettings,
+}
+
+/// What the function is told that has neither stores nor callers.
+#[derive(Debug)]
+pub(crate) struct NotifySettings {
+    pub(crate) topic: Option<String>,
 }
 
 #[derive(Debug)]
@@ -49,17 +55,20 @@ pub(crate) enum KeySettings {
     Authorizer,
 }
 
+/// Where events go, before they are told to the log.
 #[derive(Debug)]
-pub(crate) struct WebhookSettings {
-    pub(crate) url: Option<SecretString>,
-    pub(crate) secrets: Vec<SecretString>,
-    pub(crate) customers: bool,
+pub(crate) enum EventSettings {
+    Nowhere,
+    Webhook { url: SecretString, secrets: Vec<SecretString>, customers: bool },
+    Queue { url: String, customers: bool },
+    Topic { arn: String, customers: bool },
 }
 
 impl Settings {
     /// Reads the variables.
     pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let environment = Environment(&|name| variable(name).filter(|value| !value.trim().is_empty()));
+        let variable = set(variable);
+        let environment = Environment(&variable);
         if environment.text("BMS_PAYMENTS").as_deref() != Some("sandbox") {
             return refused(
                 "BMS_PAYMENTS: these functions know no payment provider but the sandbox, in which whoever asks has paid; \
@@ -74,9 +83,21 @@ impl Settings {
             keys: environment.keys()?,
             policy: environment.policy()?,
             payment_webhook_secret: environment.secret("BMS_PAYMENT_WEBHOOK_SECRET"),
-            webhooks: environment.webhooks()?,
+            events: environment.events()?,
         })
     }
+}
+
+impl NotifySettings {
+    /// Reads the variables.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        Ok(Self { topic: set(variable)("BMS_NOTIFY_TOPIC_ARN") })
+    }
+}
+
+/// What is set to nothing is not set.
+fn set(variable: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<String> {
+    move |name| variable(name).filter(|value| !value.trim().is_empty())
 }
 
 struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
@@ -148,13 +169,22 @@ impl Environment<'_> {
         Ok(policy)
     }
 
-    fn webhooks(&self) -> Result<WebhookSettings, Failure> {
-        let secrets = self.text("BMS_WEBHOOK_SECRET").unwrap_or_default();
-        Ok(WebhookSettings {
-            url: self.secret("BMS_WEBHOOK_URL"),
-            secrets: secrets.split(',').map(str::trim).filter(|it| !it.is_empty()).map(SecretString::from).collect(),
-            customers: self.flag("BMS_WEBHOOK_CUSTOMERS")?,
-        })
+    fn events(&self) -> Result<EventSettings, Failure> {
+        let customers = self.flag("BMS_EVENT_CUSTOMERS")?;
+        match (self.secret("BMS_WEBHOOK_URL"), self.text("BMS_SQS_QUEUE_URL"), self.text("BMS_SNS_TOPIC_ARN")) {
+            (None, None, None) => Ok(EventSettings::Nowhere),
+            (Some(url), None, None) => {
+                let secrets = self.text("BMS_WEBHOOK_SECRET").unwrap_or_default();
+                let secrets = secrets.split(',').map(str::trim).filter(|it| !it.is_empty()).map(SecretString::from).collect();
+                Ok(EventSettings::Webhook { url, secrets, customers: self.flag("BMS_WEBHOOK_CUSTOMERS")? })
+            }
+            (None, Some(url), None) => Ok(EventSettings::Queue { url, customers }),
+            (None, None, Some(arn)) => Ok(EventSettings::Topic { arn, customers }),
+            _ => refused(
+                "BMS_WEBHOOK_URL, BMS_SQS_QUEUE_URL and BMS_SNS_TOPIC_ARN: only one of them may be set, for an event is published \
+                 when that one has it; a topic is for many, let them subscribe",
+            ),
+        }
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -207,10 +237,12 @@ mod tests {
 
     #[test]
     fn what_is_set_is_read_and_no_secret_is_shown() {
-        let settings = read(&[("BMS_WEBHOOK_SECRET", "canary, canary"), ("REDIS_URL", "")]).unwrap();
+        let settings =
+            read(&[("BMS_WEBHOOK_URL", "http://canary"), ("BMS_WEBHOOK_SECRET", "canary, canary"), ("REDIS_URL", "")]).unwrap();
         assert!(settings.stores.strict && settings.stores.redis_url.is_none());
         assert_eq!(settings.policy.order_ttl, Duration::from_mins(2));
-        assert_eq!((settings.stores.database_connections, settings.webhooks.secrets.len()), (CONNECTIONS, 2));
+        assert_eq!(settings.stores.database_connections, CONNECTIONS);
+        assert!(matches!(&settings.events, EventSettings::Webhook { secrets, customers: false, .. } if secrets.len() == 2));
         assert!(!format!("{settings:?}").contains("canary"));
     }
 
@@ -230,11 +262,29 @@ mod tests {
             &[("BMS_HOLD_TTL", "0s")],
             &[("BMS_DATABASE_CONNECTIONS", "0")],
             &[("BMS_REDIS_PREFIX", "x")],
+            &[("BMS_SQS_QUEUE_URL", "http://h/q"), ("BMS_SNS_TOPIC_ARN", "arn:aws:sns:r:1:t")],
+            &[("BMS_WEBHOOK_URL", "http://h"), ("BMS_SNS_TOPIC_ARN", "arn:aws:sns:r:1:t")],
+            &[("BMS_WEBHOOK_URL", "http://h"), ("BMS_SQS_QUEUE_URL", "http://h/q")],
+            &[("BMS_EVENT_CUSTOMERS", "some")],
             &[("REDIS_URL", "redis+sentinel://h/s"), ("BMS_REDIS_SENTINEL_USER", "u")],
         ] {
             assert!(matches!(read(wrong), Err(Failure::Refused(_))), "{wrong:?}");
         }
         let trusting = read(&[("BMS_JWT_SECRET", ""), ("BMS_TRUST_AUTHORIZER", "true")]).unwrap();
         assert!(matches!(trusting.keys, KeySettings::Authorizer));
+    }
+
+    #[test]
+    fn events_go_where_the_environment_says() {
+        let events = |changes| read(changes).unwrap().events;
+        assert!(matches!(events(&[]), EventSettings::Nowhere));
+        let queue = events(&[("BMS_SQS_QUEUE_URL", "http://h/q"), ("BMS_SNS_TOPIC_ARN", ""), ("BMS_EVENT_CUSTOMERS", "yes")]);
+        assert!(matches!(queue, EventSettings::Queue { url, customers: true } if url == "http://h/q"));
+        let topic = events(&[("BMS_SNS_TOPIC_ARN", "arn:aws:sns:r:1:t"), ("BMS_WEBHOOK_CUSTOMERS", "yes")]);
+        assert!(matches!(topic, EventSettings::Topic { arn, customers: false } if arn == "arn:aws:sns:r:1:t"));
+        for (text, topic) in [(None, None), (Some(" "), None), (Some("arn:aws:sns:r:1:t"), Some("arn:aws:sns:r:1:t"))] {
+            let settings = NotifySettings::read(|name| text.filter(|_| name == "BMS_NOTIFY_TOPIC_ARN").map(str::to_owned));
+            assert_eq!(settings.unwrap().topic.as_deref(), topic);
+        }
     }
 }
