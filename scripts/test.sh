@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Checks everything, on a fresh Debian or Ubuntu machine with Rust: format, borders, licences, lints, tests, docs,
-# examples, benchmarks (each once) and the API under a fuzzer. Installs what it needs with apt, or says which line does.
+# examples, benchmarks (each once), the template for AWS and the API under a fuzzer. Installs what it needs with apt, or
+# says which line does.
 # Stops at the first failure with the command that repeats it; the last line counts the tests.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-steps=13
+steps=14
 step=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -155,14 +156,14 @@ check_rust() {
   echo "        Rust $found"
 }
 
-install_python_tools() {
-  local python=$1 wanted=scripts/requirements.txt
-  if ! cmp -s "$wanted" "$venv/requirements.txt" || ! "$venv/bin/python" -c 'import moto, schemathesis' 2>/dev/null; then
-    run "$python" -m venv --clear "$venv"
-    run "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
-    cp "$wanted" "$venv/requirements.txt"
+# Makes the environment $1 of what the file $2 lists, unless it is there and can import $3.
+install_environment() {
+  local folder=$1 wanted=$2 module=$3
+  if ! cmp -s "$wanted" "$folder/requirements.txt" || ! "$folder/bin/python" -c "import $module" 2>/dev/null; then
+    run "$python" -m venv --clear "$folder"
+    run "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
+    cp "$wanted" "$folder/requirements.txt"
   fi
-  echo "        $("$venv/bin/python" --version), $("$venv/bin/schemathesis" --version)"
 }
 
 # One selection of packages and features for everything that compiles the whole workspace, so that cargo builds the
@@ -178,7 +179,10 @@ check_postgres
 python=$(find_python) || fail "no Python 3.11 or later with venv" "Install one and run scripts/test.sh again."
 target=$(cargo metadata --locked --no-deps --format-version 1 | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 venv=$target/venv
-install_python_tools "$python"
+deploy_venv=$target/venv-deploy
+install_environment "$venv" scripts/requirements.txt "moto, schemathesis"
+install_environment "$deploy_venv" scripts/requirements-deploy.txt samcli
+echo "        $("$venv/bin/python" --version), $("$venv/bin/schemathesis" --version), $("$deploy_venv/bin/cfn-lint" --version)"
 
 begin "Format"
 run cargo fmt --all --check
@@ -202,6 +206,10 @@ done <<<"$feature_sets"
 
 begin "Programs and examples"
 run cargo build "${whole[@]}" --bins --examples
+
+begin "The template for AWS"
+run "$deploy_venv/bin/python" scripts/check-deploy.py --self-test
+run "$deploy_venv/bin/python" scripts/check-deploy.py
 
 begin "Tests"
 run cargo test "${whole[@]}" --tests
