@@ -80,9 +80,32 @@ impl Redis {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
+        Ok(Self::over(link, config, warnings))
+    }
+
+    /// Connects, and goes on if there is nobody to connect to for now: a program that is started while Redis is away confirms
+    /// payments all the same (P13). Calls fail meanwhile as they do when it goes away later, and a background task connects.
+    /// Then nobody has looked at the server: [`warnings`](Self::warnings) is empty, and a right that is missing is met by the
+    /// call that needs it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), but for those that say that nobody answers.
+    pub async fn connect_or_wait(config: RedisConfig) -> Result<Self, Error> {
+        match Self::connect(config.clone()).await {
+            Err(error) if error.is_absence() => {
+                tracing::warn!(%error, "Redis is away: nothing can be held until it is back");
+                let link = Link::start(&config, Listener::log(), error)?;
+                Ok(Self::over(link, config, Vec::new()))
+            }
+            connected => connected,
+        }
+    }
+
+    fn over(link: Link, config: RedisConfig, warnings: Vec<Warning>) -> Self {
         let (server, prefix, deadline) = (config.server(), Arc::clone(&config.prefix), config.deadline);
         let inner = Inner { link, subscriptions: Subscriptions::new(config), server, prefix, deadline, warnings };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// What was found unsafe when connecting (P14).

@@ -185,6 +185,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether nobody answers, or not for now; what is wrong may pass by itself.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Lost { .. } | Self::NoPrimary { .. } | Self::Refused { .. }
+        )
+    }
+
     /// Why connecting to a server failed. Whatever is quoted has `password` taken out: an old Redis repeats the arguments
     /// of a command that it does not know, and HELLO carries the password.
     pub(crate) fn connecting(server: &Arc<str>, tls: bool, error: &RedisError, within: Duration, password: Option<&str>) -> Self {

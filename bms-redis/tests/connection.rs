@@ -50,6 +50,19 @@ async fn a_wrong_or_missing_login_is_named() {
 }
 
 #[tokio::test]
+async fn who_waits_for_an_absent_server_is_refused_calls_until_it_is_there() {
+    let server = Server::builder().password(SECRET).start().unwrap();
+    server.kill();
+    let redis = Redis::connect_or_wait(config(&server.url())).await.unwrap();
+    assert!(matches!(redis.ping().await, Err(StoreError::Unavailable { .. })));
+    server.restart().unwrap();
+    eventually("a connection", async || redis.ping().await.is_ok()).await.unwrap();
+    // What will not pass is told at once.
+    let wrong = Redis::connect_or_wait(config(&format!("redis://:wrong@{}", server.address()))).await;
+    assert!(matches!(wrong, Err(Error::Unauthenticated { .. })));
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_be_reached_is_named() {
     let server = Server::start().unwrap();
     server.kill();

@@ -9,8 +9,9 @@ use bms_adapters_http::testing::{Ask, Who, catalogue};
 use bms_adapters_lambda::Function;
 use bms_domain::BookingService;
 use bms_domain::catalogue::CatalogueDocument;
-use bms_domain::id::{Caller, UserId};
+use bms_domain::id::{Caller, OrderId, SeatId, ShowId, UserId};
 use bms_domain::memory::SandboxGateway;
+use bms_domain::order::Customer;
 use bms_domain::service::Ports;
 use bms_domain::time::{Clock as _, SystemClock};
 use bms_postgres::testing::Server as PostgresServer;
@@ -85,6 +86,15 @@ impl Servers {
         let name = self.database.rsplit('/').next().unwrap();
         PostgresServer::shared().psql_in(name, statement).unwrap()
     }
+}
+
+/// An order that waits for its payment, made beside the functions.
+pub(crate) async fn ordered(service: &BookingService, seat: &str) -> OrderId {
+    let alice = Caller::user(UserId::parse("alice").unwrap());
+    let (show, seat) = (ShowId::parse("tonight").unwrap(), SeatId::parse(seat).unwrap());
+    let hold = service.place_hold(&alice, &show, &[seat], service.new_seed()).await.unwrap();
+    let customer = Customer { name: "Ada".into(), email: "ada@example.org".into() };
+    service.create_order(&alice, hold.hold.id, customer).await.unwrap().order.id
 }
 
 pub(crate) fn program(function: Function) -> &'static str {

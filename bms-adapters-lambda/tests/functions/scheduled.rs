@@ -5,12 +5,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::Request;
 use bms_adapters_http::testing::Who;
-use bms_domain::BookingService;
-use bms_domain::id::{Caller, SeatId, ShowId, UserId};
-use bms_domain::order::Customer;
 use serde_json::{Value, json};
 
-use crate::deployment::{Form, Servers, told, with_token};
+use crate::deployment::{Form, Servers, ordered, told, with_token};
 
 const SWEEPER: &str = env!("CARGO_BIN_EXE_bms-lambda-sweeper");
 const RELAY: &str = env!("CARGO_BIN_EXE_bms-lambda-relay");
@@ -18,15 +15,6 @@ const RELAY: &str = env!("CARGO_BIN_EXE_bms-lambda-relay");
 fn recorded(name: &str) -> Value {
     let file = format!("{}/tests/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
-}
-
-/// An order that waits for its payment, made beside the functions.
-async fn ordered(service: &BookingService, seat: &str) {
-    let alice = Caller::user(UserId::parse("alice").unwrap());
-    let (show, seat) = (ShowId::parse("tonight").unwrap(), SeatId::parse(seat).unwrap());
-    let hold = service.place_hold(&alice, &show, &[seat], service.new_seed()).await.unwrap();
-    let customer = Customer { name: "Ada".into(), email: "ada@example.org".into() };
-    service.create_order(&alice, hold.hold.id, customer).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::Request;
+use bms_adapters_http::testing::Who;
 use bms_adapters_lambda::Function;
+use bms_postgres::testing::Server as PostgresServer;
 use bms_redis::testing::Server as RedisServer;
 use serde_json::Value;
 
-use crate::deployment::{Form, Servers, answered, program, told};
+use crate::deployment::{Form, Servers, answered, ordered, program, told, with_token};
 use crate::emulator::Instance;
 
 fn movies() -> Value {
@@ -16,15 +18,30 @@ fn movies() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_down_at_the_start_is_told_and_tried_again() {
-    let servers = Servers::start().await;
-    servers.redis.stop().unwrap();
+async fn a_database_that_is_down_at_the_start_is_told_and_tried_again() {
+    let postgres = PostgresServer::builder().start().unwrap();
+    let servers = Servers::of(RedisServer::start().unwrap(), &postgres).await;
+    postgres.kill().unwrap();
     let function = servers.instance(program(Function::Movies), &[]).await;
     let answer = answered(function.invoke(&movies()).await);
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
-    servers.redis.restart().unwrap();
+    postgres.restart().unwrap();
     assert_eq!(answered(function.invoke(&movies()).await).status(), 200);
+}
+
+/// P13: an instance that is started while Redis is away confirms payments.
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_are_confirmed_by_an_instance_that_has_never_seen_redis() {
+    let servers = Servers::start().await;
+    let order = ordered(&servers.service().await, "A1").await;
+    servers.redis.stop().unwrap();
+    let function = servers.instance(program(Function::Orders), &[]).await;
+    let confirm = Request::post(format!("/api/v1/orders/{order}/confirm")).header("content-type", "application/json");
+    let confirm = confirm.body(Bytes::from_static(br#"{"paymentReference":"pay_ok_1"}"#)).unwrap();
+    let answer = answered(function.invoke(&told(Form::V2, &with_token(Who::User("alice"), confirm))).await);
+    assert_eq!(answer.status(), 200);
+    assert_eq!(servers.sql("select state from bms.orders").await, "CONFIRMED");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -173,7 +173,7 @@ fn key(n: u32) -> IdempotencyKey {
 fn entries(n: u32, now: Timestamp) -> bms_domain::store::CatalogueWrite {
     let mut entries = sample::catalogue(&format!("show-of-{n}"), 20, now);
     entries.movies = vec![sample::movie(&format!("movie-{n}"))];
-    entries.shows[0].movie_id = entries.movies[0].movie_id.clone();
+    entries.shows[0].movie_id = entries.movies[0].movie_id;
     entries
 }
 

@@ -1,5 +1,5 @@
 //! What can happen between a program and its database: callers that go away, crashes, lost answers, a server that refuses.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod crashes;
 mod deadlines;

@@ -63,22 +63,36 @@ const CALLS: [(&str, Call); 22] = [
     }),
     ("sales_within", |store, _| Box::pin(async move { drop(store.sales_within(TTL, 10).await.unwrap()) })),
     ("pin_layout", |store, _| {
-        Box::pin(async move { drop(store.pin_layout(&show(), sample::layout_id("plan-1")).await.unwrap()) })
+        Box::pin(async move {
+            store.pin_layout(&show(), sample::layout_id("plan-1")).await.unwrap();
+        })
     }),
     ("claim events", |store, _| Box::pin(async move { drop(store.claim(10, TTL).await.unwrap()) })),
     ("postpone events", |store, n| Box::pin(async move { store.postpone(&keys(n), Duration::ZERO).await.unwrap() })),
     ("bury events", |store, n| Box::pin(async move { store.bury(&keys(n)).await.unwrap() })),
     ("published events", |store, n| Box::pin(async move { store.published(&keys(n)).await.unwrap() })),
     ("dead", |store, _| Box::pin(async move { drop(store.dead(None, 10).await.unwrap()) })),
-    ("replay an order", |store, n| Box::pin(async move { drop(store.replay(&Replay::Order(id(n))).await.unwrap()) })),
-    ("replay the dead", |store, _| Box::pin(async move { drop(store.replay(&Replay::Dead).await.unwrap()) })),
+    ("replay an order", |store, n| {
+        Box::pin(async move {
+            store.replay(&Replay::Order(id(n))).await.unwrap();
+        })
+    }),
+    ("replay the dead", |store, _| {
+        Box::pin(async move {
+            store.replay(&Replay::Dead).await.unwrap();
+        })
+    }),
 ];
 
 /// Calls for when the orders are past their end.
 const LATE_CALLS: [(&str, Call); 3] = [
     ("expire_overdue", |store, _| Box::pin(async move { drop(store.expire_overdue(10).await.unwrap()) })),
     ("claim_attempts", |store, _| Box::pin(async move { drop(store.claim_attempts(10, TTL).await.unwrap()) })),
-    ("prune", |store, _| Box::pin(async move { drop(store.prune(Duration::from_secs(30), 10).await.unwrap()) })),
+    ("prune", |store, _| {
+        Box::pin(async move {
+            store.prune(Duration::from_secs(30), 10).await.unwrap();
+        })
+    }),
 ];
 
 /// The events of an order that was made.

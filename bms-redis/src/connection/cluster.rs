@@ -123,25 +123,28 @@ impl Cluster {
         within: Duration,
         listener: Listener,
     ) -> Result<Self, Error> {
-        let template = seeds.first().cloned().ok_or(Error::Config { reason: "no node of the cluster is named" })?;
-        let seeds: Vec<Endpoint> = seeds.iter().map(|info| Endpoint::new(info, ca_certificate.clone(), within)).collect();
-        let shared = Arc::new(Shared {
-            seeds,
-            template,
-            ca_certificate,
-            within,
-            server,
-            map: ArcSwap::from_pointee(Map::default()),
-            newcomers: Mutex::default(),
-            hint: Notify::new(),
-            listener,
-        });
+        let shared = Shared::new(seeds, server, ca_certificate, within, listener)?;
         shared.refresh().await?;
         let by = Instant::now() + within;
         let map = shared.map.load_full();
         join_all(map.peers().values().map(|peer| peer.node.ready(by))).await;
+        Ok(Self::supervise(shared))
+    }
+
+    /// The same, which is not awaited: calls fail until a node has told the map.
+    pub(crate) fn start(
+        seeds: &[ConnectionInfo],
+        server: Arc<str>,
+        ca_certificate: Option<Arc<[u8]>>,
+        within: Duration,
+        listener: Listener,
+    ) -> Result<Self, Error> {
+        Ok(Self::supervise(Shared::new(seeds, server, ca_certificate, within, listener)?))
+    }
+
+    fn supervise(shared: Arc<Shared>) -> Self {
         let task = tokio::spawn(keep_mapped(Arc::clone(&shared)));
-        Ok(Self { shared, _mapper: Arc::new(Mapper(task.abort_handle())) })
+        Self { shared, _mapper: Arc::new(Mapper(task.abort_handle())) }
     }
 
     /// The primaries; not all of them need be connected.
@@ -215,6 +218,20 @@ impl Redirect {
 }
 
 impl Shared {
+    /// Of a cluster whose map is not known yet.
+    fn new(
+        seeds: &[ConnectionInfo],
+        server: Arc<str>,
+        ca_certificate: Option<Arc<[u8]>>,
+        within: Duration,
+        listener: Listener,
+    ) -> Result<Arc<Self>, Error> {
+        let template = seeds.first().cloned().ok_or(Error::Config { reason: "no node of the cluster is named" })?;
+        let seeds: Vec<Endpoint> = seeds.iter().map(|info| Endpoint::new(info, ca_certificate.clone(), within)).collect();
+        let (map, newcomers, hint) = (ArcSwap::from_pointee(Map::default()), Mutex::default(), Notify::new());
+        Ok(Arc::new(Self { seeds, template, ca_certificate, within, server, map, newcomers, hint, listener }))
+    }
+
     /// The node at an address. One that is not on the map yet is connected to first; one that is, and is down, is not
     /// waited for, nor is one that could not be connected to just now.
     async fn peer_at(&self, address: &Address, deadline: Instant) -> Arc<Peer> {
@@ -314,7 +331,8 @@ async fn ask_seed(seed: &Endpoint) -> Result<Vec<Range>, Error> {
 /// Keeps the map right for as long as the cluster is used.
 async fn keep_mapped(shared: Arc<Shared>) {
     loop {
-        let is_down = shared.map.load().ranges.iter().any(|(_, peer)| !peer.node.is_up());
+        let map = shared.map.load_full();
+        let is_down = map.ranges.is_empty() || map.ranges.iter().any(|(_, peer)| !peer.node.is_up());
         let pause = if is_down { MAP_WHILE_DOWN } else { MAP_ANYWAY };
         let _ = tokio::time::timeout(pause, shared.hint.notified()).await;
         if let Err(error) = shared.refresh().await

@@ -50,6 +50,19 @@ impl Link {
         }
     }
 
+    /// The same, which is not awaited: calls fail, with `down` at first, until there is a connection.
+    pub(crate) fn start(config: &RedisConfig, listener: Listener, down: Error) -> Result<Self, Error> {
+        let (ca_certificate, within) = (config.ca_certificate.clone(), config.deadline);
+        match &config.target {
+            Target::Single(info) => Ok(Self::Node(Node::start(Endpoint::new(info, ca_certificate, within), listener, down))),
+            Target::Sentinel { sentinels, service, login } => {
+                let dial = Sentinels::new(sentinels, service, login, config.server(), ca_certificate, within)?;
+                Ok(Self::Node(Node::start(dial, listener, down)))
+            }
+            Target::Cluster(seeds) => Cluster::start(seeds, config.server(), ca_certificate, within, listener).map(Self::Cluster),
+        }
+    }
+
     /// The nodes that hold the data; not all of them need be connected.
     pub(crate) fn nodes(&self) -> Vec<Node> {
         match self {

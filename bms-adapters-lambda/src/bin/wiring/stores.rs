@@ -17,13 +17,14 @@ use super::settings::StoreSettings;
 /// How long a call of a store may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
 
-/// A service on the stores that the settings name. Connects to both at once.
+/// A service on the stores that the settings name. Connects to both at once; without Redis it begins all the same, for payments
+/// are confirmed without it.
 pub(crate) async fn service(settings: &StoreSettings, policy: Policy) -> Result<BookingService, Failure> {
     let database = database_config(settings)?;
     let redis = settings.redis_url.as_ref().map(|url| redis_config(url, settings)).transpose()?;
     let connect_to_redis = async {
         match redis {
-            Some(config) => Ok(Some(Redis::connect(config).await?)),
+            Some(config) => Ok(Some(Redis::connect_or_wait(config).await?)),
             None => Ok::<_, Failure>(None),
         }
     };
