@@ -21,10 +21,7 @@ with failed as (
 )
 update bms.outbox o
 set leased = false, attempts = o.attempts + w.failed::integer,
-    available_at = case
-        when $5::bigint is null or o.available_at = 'infinity' then 'infinity'
-        else {now} + $5 * interval '1 millisecond'
-    end,
+    available_at = case when $5::bigint is null then 'infinity' else {now} + $5 * interval '1 millisecond' end,
     dead_at = case when $5 is null and w.failed then {now} end
 from waiting w
 where o.shard = w.shard and o.order_id = w.order_id and o.sequence = w.sequence
