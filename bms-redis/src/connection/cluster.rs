@@ -195,11 +195,14 @@ impl Cluster {
     }
 
     fn owner(&self, slot: u16) -> Result<Arc<Peer>, Failure> {
-        self.shared.map.load().owner(slot).cloned().ok_or_else(|| {
-            self.shared.hint.notify_one();
-            let source = Arc::new(std::io::Error::other("no node owns the slot"));
-            Failure::Refused(Error::Refused { server: Arc::clone(&self.shared.server), code: "CLUSTERDOWN".into(), source })
-        })
+        self.shared.map.load().owner(slot).cloned().ok_or_else(|| self.unmapped())
+    }
+
+    /// No node is known for a slot: there is a hole in the map, or no map yet.
+    pub(crate) fn unmapped(&self) -> Failure {
+        self.shared.hint.notify_one();
+        let source = Arc::new(std::io::Error::other("no node owns the slot"));
+        Failure::Refused(Error::Refused { server: Arc::clone(&self.shared.server), code: "CLUSTERDOWN".into(), source })
     }
 }
 

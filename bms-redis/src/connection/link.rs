@@ -74,6 +74,11 @@ impl Link {
     /// Asks for a sign of life, of a cluster from every primary.
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), Failure> {
         let nodes = self.nodes();
+        if let Self::Cluster(cluster) = self
+            && nodes.is_empty()
+        {
+            return Err(cluster.unmapped());
+        }
         let answers = join_all(nodes.iter().map(|node| node.send(cmd("PING"), deadline))).await;
         for (node, answer) in nodes.iter().zip(answers) {
             judge(node, answer?)?;

@@ -2,8 +2,9 @@
 
 use bms_domain::error::Error;
 use bms_domain::id::{HoldId, ShowId};
-use bms_domain::store::HoldStore as _;
-use bms_redis::testing::{Cluster, Server};
+use bms_domain::store::{HoldStore as _, StoreError};
+use bms_redis::testing::{Cluster, Server, eventually};
+use bms_redis::{Redis, RedisConfig};
 use tokio::task::block_in_place;
 
 use crate::support::crowd::Crowd;
@@ -99,4 +100,18 @@ async fn a_node_that_forgot_its_cluster_takes_nobody_with_it() {
         let _ = rig.holds.get(&[hold_of(&here, 1)]).await;
         assert_eq!(rig.live(&[hold_of(&elsewhere, 1)]).await.len(), 1);
     }
+}
+
+/// P13: whoever begins while no node is there goes on, is told so, and finds the cluster when it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_absent_cluster_is_waited_for() {
+    let cluster = Cluster::start_behind_proxies(Server::builder()).unwrap();
+    let proxies: Vec<_> = cluster.nodes().iter().map(|node| cluster.proxy_of(node).unwrap()).collect();
+    proxies.iter().for_each(|proxy| proxy.refuse());
+    let redis = Redis::connect_or_wait(RedisConfig::new(&cluster.url()).unwrap()).await.unwrap();
+    assert!(matches!(redis.ping().await, Err(StoreError::Unavailable { .. })));
+    for proxy in proxies {
+        proxy.accept().unwrap();
+    }
+    eventually("the cluster", async || redis.ping().await.is_ok()).await.unwrap();
 }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bms_redis::testing::{Replicated, Server};
+use bms_domain::store::StoreError;
+use bms_redis::testing::{Proxy, Replicated, Server, eventually};
+use bms_redis::{Redis, RedisConfig};
 use tokio::task::block_in_place;
 
 use crate::gala;
@@ -94,4 +96,20 @@ async fn audit(rig: &Rig, crowd: Crowd) {
     assert!(!confirmed.is_empty());
     rig.audit_holds(&gala(), &asked).await;
     rig.audit_sales(&gala(), &confirmed).await;
+}
+
+/// P13: whoever begins while no sentinel names a primary goes on, is told so, and finds it when one does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_absent_primary_is_waited_for() {
+    let group = Replicated::start().unwrap();
+    let proxies: Vec<Proxy> = group.sentinels().iter().map(|sentinel| Proxy::start(sentinel).unwrap()).collect();
+    let addresses: Vec<String> = proxies.iter().map(|proxy| proxy.address()).collect();
+    proxies.iter().for_each(|proxy| proxy.refuse());
+    let url = format!("redis+sentinel://{}/{}", addresses.join(","), group.service_name());
+    let redis = Redis::connect_or_wait(RedisConfig::new(&url).unwrap()).await.unwrap();
+    assert!(matches!(redis.ping().await, Err(StoreError::Unavailable { .. })));
+    for proxy in &proxies {
+        proxy.accept().unwrap();
+    }
+    eventually("a primary", async || redis.ping().await.is_ok()).await.unwrap();
 }
