@@ -54,18 +54,9 @@ impl TryFrom<Value> for ScheduledEvent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sweeping {
-    /// Holds that were retired.
-    pub holds: usize,
-    /// Payments under way that were asked after.
-    pub payments_asked: usize,
-    /// Orders that expired.
-    pub orders: usize,
-    /// Seats that were marked as they are.
-    pub seats: usize,
-    /// Kept answers that were forgotten.
-    pub answers: usize,
-    /// Published events that were forgotten.
-    pub events: usize,
+    /// What was tidied up.
+    #[serde(flatten)]
+    pub swept: Swept,
     /// Whether there was nothing more to do; the rest is for the next time.
     pub complete: bool,
 }
@@ -107,14 +98,9 @@ impl Upkeep {
         let mut all = Sweeping::default();
         while !all.complete {
             let Ok(swept) = timeout_at(end, self.service.sweep(BATCH)).await else { break };
-            let Swept { holds, payments_asked, orders, seats, answers, events } = swept?;
-            all.holds += holds;
-            all.payments_asked += payments_asked;
-            all.orders += orders;
-            all.seats += seats;
-            all.answers += answers;
-            all.events += events;
-            all.complete = [holds, payments_asked, orders, answers, events].into_iter().all(|count| count < BATCH);
+            let swept = swept?;
+            all.swept += swept;
+            all.complete = swept.is_all(BATCH);
         }
         self.thaw.rest();
         tracing::info!(?all, "swept");

@@ -208,7 +208,8 @@ pub trait PaymentGateway: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`GatewayError`]: `Unavailable` when the provider does not answer (asking again is safe), `NotThisOrders` when
-    /// the payment is not known or was made for something else.
+    /// the payment is not known or was made for something else. That is a final answer: a payment that was under way is
+    /// taken for failed then, so a gateway that cannot tell yet says `Unavailable`.
     async fn verify(&self, order: &Order, reference: &PaymentReference) -> Result<(PaymentStatus, Money), GatewayError>;
 
     /// What identifies a payment across all orders. Two orders that name payments of one key cannot both count it.

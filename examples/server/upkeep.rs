@@ -75,14 +75,9 @@ fn told(swept: &Swept) -> String {
 async fn sweep_all(service: &BookingService) -> Result<Swept, Failure> {
     let mut all = Swept::default();
     loop {
-        let Swept { holds, payments_asked, orders, seats, answers, events } = service.sweep(BATCH).await?;
-        all.holds += holds;
-        all.payments_asked += payments_asked;
-        all.orders += orders;
-        all.seats += seats;
-        all.answers += answers;
-        all.events += events;
-        if [holds, payments_asked, orders, answers, events].into_iter().all(|count| count < BATCH) {
+        let swept = service.sweep(BATCH).await?;
+        all += swept;
+        if swept.is_all(BATCH) {
             return Ok(all);
         }
     }

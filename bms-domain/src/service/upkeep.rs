@@ -1,8 +1,10 @@
 //! Upkeep: nothing here is needed for the promises; it tidies up, and mends early what would be mended late. Safe to run in many processes at once.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use futures::future::{join, join4};
+use serde::Serialize;
 
 use super::BookingService;
 use super::catalogue::Page;
@@ -19,11 +21,12 @@ const LATELY: Duration = Duration::from_hours(1);
 const ASK_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// What a sweep did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Swept {
     /// Holds that were retired.
     pub holds: usize,
-    /// Payments under way whose provider was asked.
+    /// Payments under way whose provider was asked, and answered.
     pub payments_asked: usize,
     /// Orders that were persisted as expired.
     pub orders: usize,
@@ -33,6 +36,27 @@ pub struct Swept {
     pub answers: usize,
     /// Published events that the outbox forgot.
     pub events: usize,
+}
+
+impl Swept {
+    /// Whether a sweep of so many of each at most found all that there was to do: another one finds nothing, for now.
+    #[must_use]
+    pub fn is_all(&self, limit: usize) -> bool {
+        let Self { holds, payments_asked, orders, seats: _, answers, events } = *self;
+        [holds, payments_asked, orders, answers, events].into_iter().all(|count| count < limit)
+    }
+}
+
+impl AddAssign for Swept {
+    fn add_assign(&mut self, more: Self) {
+        let Self { holds, payments_asked, orders, seats, answers, events } = more;
+        self.holds += holds;
+        self.payments_asked += payments_asked;
+        self.orders += orders;
+        self.seats += seats;
+        self.answers += answers;
+        self.events += events;
+    }
 }
 
 /// What reconciling a show with the durable store did.
@@ -54,7 +78,8 @@ pub struct Readiness {
 }
 
 impl BookingService {
-    /// Retires expired holds, asks the provider about payments that are under way for orders past their end, persists
+    /// Retires expired holds, asks the provider about payments that are under way for orders past their end (one that it does
+    /// not know counts as failed, until it is reported to have succeeded after all: P4), persists
     /// expired orders, reconciles the shows that were sold or cancelled lately, and forgets old answers and old
     /// published events: each at most `limit`.
     ///
@@ -75,7 +100,7 @@ impl BookingService {
         steps.into_iter().collect::<Result<(), Error>>().map(|()| swept)
     }
 
-    /// Asks the provider about payments that are under way for orders past their end.
+    /// Asks the provider about payments that are under way for orders past their end. One that it does not know has failed.
     async fn sweep_payments(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
         for attempt in self.of_orders(self.orders().claim_attempts(limit, ASK_AGAIN_AFTER)).await? {
             let Attempt { order, reference } = &attempt;
