@@ -10,8 +10,8 @@ use bms_domain::time::Timer;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use crate::edge::Edge;
 use crate::problem::Problem;
-use crate::state::App;
 
 /// Lets tokio's time pass, for [`Builder::deadline`](bms_domain::service::Builder::deadline).
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,8 +29,8 @@ impl Timer for TokioTimer {
 pub struct RequestEnd(pub Instant);
 
 /// Ends a request that takes too long, a body that never arrives included (promise P11).
-pub(crate) async fn end_in_time(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut end = Instant::now() + app.request_deadline;
+pub(crate) async fn end_in_time(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let mut end = Instant::now() + edge.request_deadline;
     if let Some(RequestEnd(sooner)) = request.extensions().get() {
         end = end.min(*sooner);
     }

@@ -66,7 +66,7 @@ pub(crate) async fn run_once(State(app): State<Arc<App>>, request: Request, next
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    let tasks = app.shutdown.running().clone();
+    let tasks = app.edge.shutdown.running().clone();
     let task = tasks.spawn(run(app, key, parts, body, next).in_current_span());
     match task.await {
         Ok(response) => response,
@@ -176,7 +176,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
             let app = self.app.clone();
-            let tasks = self.app.shutdown.running().clone();
+            let tasks = self.app.edge.shutdown.running().clone();
             if tokio::runtime::Handle::try_current().is_ok() {
                 tasks.spawn(async move { abandon(&app, &key).await }.in_current_span());
             }

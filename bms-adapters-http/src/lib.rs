@@ -3,14 +3,16 @@
 
 pub mod auth;
 mod config;
+mod contract;
 mod deadline;
 mod dto;
+mod edge;
 mod event;
 mod extract;
 mod idempotency;
 mod metrics;
 mod openapi;
-mod problem;
+pub mod problem;
 mod rate;
 mod routes;
 mod shape;
@@ -32,12 +34,14 @@ use bms_domain::BookingService;
 
 pub use auth::{Authenticator, JwtAuthenticator};
 pub use config::{ConfigError, HttpConfig};
+pub use contract::{Operation, operations};
 pub use deadline::{RequestEnd, TokioTimer};
+pub use edge::around;
 pub use event::{EventBody, OrderBody};
 pub use rate::RateLimit;
 pub use shutdown::Shutdown;
 
-use problem::{Code, Problem};
+use problem::Problem;
 use state::App;
 
 /// All routes of the booking API over a service, ready to be merged into a host's own router.
@@ -54,19 +58,12 @@ pub fn router(service: BookingService, config: HttpConfig) -> Router {
         Ok(document) => drop(app.document.set(document)),
         Err(error) => tracing::error!(%error, "the OpenAPI document cannot be written"),
     }
-    router = router.method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed, "not with this method"));
+    router = router.method_not_allowed_fallback(edge::method_not_allowed);
     router = router.route_layer(from_fn_with_state(app.clone(), idempotency::run_once));
     if fallback {
         router = router.fallback(async || Problem::not_found());
     }
-    // The last layer is the outermost.
-    router
-        .layer(from_fn_with_state(app.clone(), rate::limit))
-        .layer(from_fn_with_state(app.clone(), auth::identify))
-        .layer(from_fn_with_state(app.clone(), deadline::end_in_time))
-        .layer(from_fn_with_state(app.clone(), shutdown::refuse_when_down))
-        .layer(from_fn_with_state(app.clone(), trace::observe))
-        .with_state(app)
+    app.edge.around(router).with_state(app)
 }
 
 /// What a host answers as long as it has no service to make a router of: 503 `unavailable`, with `Retry-After`.

@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
+use axum::response::IntoResponse;
 use bms_domain::service::SeatMapReads;
 use metrics::{counter, describe_counter, describe_histogram, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -56,14 +57,17 @@ impl Metrics {
         Self { handle: recorder.handle(), recorder, requests: AtomicU32::new(1) }
     }
 
-    /// The text. Seat maps are counted by the service, which also reads them for others than this router.
-    pub(crate) fn render(&self, maps: SeatMapReads) -> String {
-        with_local_recorder(&self.recorder, || {
-            counter!(SEAT_MAPS, "source" => "cache").absolute(maps.from_cache);
-            counter!(SEAT_MAPS, "source" => "stores").absolute(maps.from_stores);
-        });
+    /// The answer to `/metrics`. Seat maps are counted by the service, where there is one, which also reads them for others
+    /// than this router.
+    pub(crate) fn page(&self, maps: Option<SeatMapReads>) -> impl IntoResponse + use<> {
+        if let Some(maps) = maps {
+            with_local_recorder(&self.recorder, || {
+                counter!(SEAT_MAPS, "source" => "cache").absolute(maps.from_cache);
+                counter!(SEAT_MAPS, "source" => "stores").absolute(maps.from_stores);
+            });
+        }
         self.handle.run_upkeep();
-        self.handle.render()
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], self.handle.render())
     }
 
     pub(crate) fn request(&self, method: &Method, route: &str, status: StatusCode, latency: Duration) {

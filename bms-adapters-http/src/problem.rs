@@ -18,16 +18,21 @@ macro_rules! codes {
     ($($name:ident $status:ident $code:literal $title:literal;)*) => {
         /// The kinds of problems. A client acts on the code; the texts are for people.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Code { $($name),* }
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = concat!("`", $code, "`: ", $title, ".")] $name),*
+        }
 
         impl Code {
             /// The HTTP status it is answered with.
-            pub(crate) fn status(self) -> StatusCode {
+            #[must_use]
+            pub fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status),* }
             }
 
             /// Its name in `urn:bms:problem:<code>`.
-            pub(crate) fn name(self) -> &'static str {
+            #[must_use]
+            pub fn name(self) -> &'static str {
                 match self { $(Self::$name => $code),* }
             }
 
@@ -61,12 +66,14 @@ codes! {
     IdempotencyKeyReused UNPROCESSABLE_ENTITY "idempotency-key-reused" "The idempotency key was used for another request";
     RateLimited TOO_MANY_REQUESTS "rate-limited" "Too many requests";
     Internal INTERNAL_SERVER_ERROR "internal" "Internal error";
+    BadGateway BAD_GATEWAY "bad-gateway" "No good answer from the server behind";
     Unavailable SERVICE_UNAVAILABLE "unavailable" "Temporarily unavailable";
+    GatewayTimeout GATEWAY_TIMEOUT "gateway-timeout" "No answer in time from the server behind";
 }
 
 /// One problem, ready to be sent.
 #[derive(Debug)]
-pub(crate) struct Problem(Box<Parts>);
+pub struct Problem(Box<Parts>);
 
 #[derive(Debug)]
 struct Parts {
@@ -78,25 +85,29 @@ struct Parts {
 
 impl Problem {
     /// A problem without members of its own. `detail` never repeats what was sent.
-    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after = matches!(code, Code::Unavailable | Code::RequestInProgress).then_some(RETRY_AFTER_SECONDS);
         Self(Box::new(Parts { code, detail: detail.into(), members: Map::new(), retry_after }))
     }
 
     /// Adds a member.
-    pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.0.members.insert(member.to_owned(), value.into());
         self
     }
 
-    /// Says when to try again.
-    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+    /// Says after how many seconds to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after = Some(seconds);
         self
     }
 
     /// Its kind.
-    pub(crate) fn code(&self) -> Code {
+    #[must_use]
+    pub fn code(&self) -> Code {
         self.0.code
     }
 

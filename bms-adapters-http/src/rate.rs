@@ -15,8 +15,8 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::auth::Identity;
+use crate::edge::Edge;
 use crate::problem::{Code, Problem};
-use crate::state::App;
 
 /// After how many requests callers that have been quiet are forgotten.
 const FORGET_EVERY: u32 = 4_096;
@@ -82,10 +82,10 @@ fn subscriber(address: IpAddr) -> IpAddr {
 }
 
 /// Refuses callers who ask too often. Probes are not counted.
-pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn limit(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
     let exempt = path.is_some_and(|path| matches!(path.as_str(), "/healthz" | "/readyz" | "/metrics"));
-    if let Some(limiter) = app.limiter.as_ref().filter(|_| !exempt) {
+    if let Some(limiter) = edge.limiter.as_ref().filter(|_| !exempt) {
         let key = match request.extensions().get::<Identity>() {
             Some(Identity(Ok(caller))) => Key::User(caller.id().clone()),
             _ => match request.extensions().get::<ConnectInfo<SocketAddr>>() {

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::edge::Edge;
 use crate::problem::Problem;
-use crate::state::App;
 
 /// A handle that tells the router that the program is going down. Clones are one handle.
 ///
@@ -64,10 +64,10 @@ impl Shutdown {
 }
 
 /// Refuses what comes after the beginning of the end.
-pub(crate) async fn refuse_when_down(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn refuse_when_down(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
     let exempt = path.is_some_and(|path| matches!(path.as_str(), "/healthz" | "/metrics"));
-    if app.shutdown.has_begun() && !exempt {
+    if edge.shutdown.has_begun() && !exempt {
         return Problem::unavailable("this server is going down; ask again").into_response();
     }
     next.run(request).await

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
+use crate::edge::Edge;
 use crate::problem::Problem;
-use crate::state::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -21,12 +21,19 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const NO_ROUTE: &str = "unmatched";
 
 /// Gives the request an id and a span, and answers for a handler that panics.
-pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let method = request.method().clone();
-    let id = request_id(request.headers()).unwrap_or_else(|| made_id(&app));
+    let id = request_id(request.headers()).unwrap_or_else(|| made_id(&edge));
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    if edge.begins_traces && trace_id(request.headers()).is_none() {
+        match made_trace(&edge) {
+            Some(trace) => drop(request.headers_mut().insert(TRACEPARENT, trace)),
+            None => drop(request.headers_mut().remove(TRACEPARENT)),
+        }
+    }
     let trace_id = trace_id(request.headers());
     let span = tracing::info_span!(
         "http_request",
@@ -49,7 +56,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     span.record("status", status.as_u16());
     span.record("latency_us", u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     span.in_scope(|| tracing::info!("request answered"));
-    app.metrics.request(&method, route, status, latency);
+    edge.metrics.request(&method, route, status, latency);
     response
 }
 
@@ -61,8 +68,17 @@ fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     sane.then(|| id.clone())
 }
 
-fn made_id(app: &App) -> HeaderValue {
-    HeaderValue::try_from(app.service.new_seed().to_string()).unwrap_or(HeaderValue::from_static("none"))
+fn made_id(edge: &Edge) -> HeaderValue {
+    HeaderValue::try_from(edge.ids.uuid().to_string()).unwrap_or(HeaderValue::from_static("none"))
+}
+
+/// A trace that begins here, and that nobody records until somebody behind decides to.
+fn made_trace(edge: &Edge) -> Option<HeaderValue> {
+    let mut random = [0_u8; 24];
+    edge.ids.fill(&mut random).ok()?;
+    let hex = random.map(|byte| format!("{byte:02x}")).concat();
+    let (trace, span) = hex.split_at_checked(32)?;
+    HeaderValue::try_from(format!("00-{trace}-{span}-00")).ok()
 }
 
 /// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.

@@ -10,6 +10,8 @@ mod function;
 mod handler;
 mod notify;
 mod scheduled;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod thaw;
 mod time;
 

@@ -1,7 +1,6 @@
 //! The command line. Every option has an environment variable.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,10 @@ use bms_domain::id::OrderId;
 use bms_domain::time::Timestamp;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
+
+use crate::common::keys::KeyOptions;
+use crate::common::log::LogFormat;
+use crate::common::rate::rate_limit;
 
 /// Sells limited seats over HTTP: holds, orders, payments, tickets.
 ///
@@ -27,12 +30,6 @@ pub(crate) struct Cli {
     /// How log lines are written (to standard error; RUST_LOG chooses which).
     #[arg(long, env = "BMS_LOG_FORMAT", value_enum, default_value = "text", global = true)]
     pub(crate) log_format: LogFormat,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
 }
 
 #[derive(Subcommand)]
@@ -59,18 +56,8 @@ pub(crate) struct ServeOptions {
     #[command(flatten)]
     pub(crate) stores: StoreOptions,
 
-    /// The secret of HS256 tokens, at least 32 bytes. With it, or with --jwks, the demo mode is off.
-    #[arg(long, env = "BMS_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
-    pub(crate) jwt_secret: Option<SecretString>,
-
-    /// The public keys of tokens (RS256, ES256, EdDSA) as a JWKS: a file, or an address it is fetched from at the start
-    /// and every ten minutes.
-    #[arg(long, env = "BMS_JWKS", value_name = "FILE|URL", conflicts_with = "jwt_secret")]
-    pub(crate) jwks: Option<String>,
-
-    /// The audience that tokens must name.
-    #[arg(long, env = "BMS_JWT_AUDIENCE", value_name = "AUDIENCE")]
-    pub(crate) jwt_audience: Option<String>,
+    #[command(flatten)]
+    pub(crate) keys: KeyOptions,
 
     /// The secret that the payment provider signs its notices with. Without it no notices are taken.
     #[arg(long, env = "BMS_PAYMENT_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
@@ -270,17 +257,6 @@ pub(crate) struct ImportOptions {
     pub(crate) dry_run: bool,
 }
 
-/// Reads `20/s`, `600/m`, `1000/h`, or any time as in `5/10s`.
-fn rate_limit(text: &str) -> Result<RateLimit, String> {
-    let form = || "a number of requests, a slash and a time, such as 20/s, 600/m or 5/10s".to_owned();
-    let (requests, time) = text.split_once('/').ok_or_else(form)?;
-    let requests: NonZeroU32 = requests.trim().parse().map_err(|_| form())?;
-    let time = time.trim();
-    let time = if time.starts_with(|c: char| c.is_ascii_digit()) { time.to_owned() } else { format!("1{time}") };
-    let time = humantime::parse_duration(&time).map_err(|_| form())?;
-    RateLimit::new(requests, time).ok_or_else(form)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,19 +268,9 @@ mod tests {
     }
 
     #[test]
-    fn rate_limits_are_read() {
-        for good in ["20/s", "600/m", "5/10s", "1/h"] {
-            assert!(rate_limit(good).is_ok(), "{good}");
-        }
-        for bad in ["", "20", "0/s", "-1/s", "20/", "20/x", "/s"] {
-            assert!(rate_limit(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn secrets_are_not_shown() {
         let cli = Cli::parse_from(["bms-server", "--jwt-secret", "canary", "--webhook-secret", "canary,canary"]);
-        let shown = format!("{:?} {:?}", cli.options.jwt_secret, cli.options.webhooks.webhook_secret);
+        let shown = format!("{:?} {:?}", cli.options.keys.jwt_secret, cli.options.webhooks.webhook_secret);
         assert!(!shown.contains("canary"));
         assert_eq!(cli.options.webhooks.webhook_secret.len(), 2);
         let cli = Cli::parse_from(["bms-server", "--redis-sentinel-password", "canary"]);

@@ -1,26 +1,27 @@
 //! `bms-server`: the booking library behind HTTP, on the embedded stores, or with orders in Postgres and holds in Redis.
 
 mod cli;
+#[path = "../common/mod.rs"]
+mod common;
 mod database;
 mod demo;
 mod import;
-mod keys;
 mod serve;
 mod stores;
 mod upkeep;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use bms_domain::id::{Caller, UserId};
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command, LogFormat};
+use cli::{Cli, Command};
 
 /// What ends the program, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
+    #[error("{0}")]
+    Common(#[from] common::Failure),
     #[error("{0}")]
     Refused(String),
     #[error("{what} {path}: {source}")]
@@ -50,7 +51,7 @@ fn because(error: &dyn std::error::Error) -> String {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(cli.log_format);
+    common::log::to_stderr(cli.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::Io(error)),
@@ -79,17 +80,5 @@ fn report(failure: &Failure) -> ExitCode {
     match failure {
         Failure::Unsound(_) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
-    }
-}
-
-fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let stderr = std::io::stderr;
-    // A log that nobody reads any more must not end the server.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).log_internal_errors(false);
-    let log = log.with_writer(stderr);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
     }
 }

@@ -3,29 +3,26 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bms_adapters_http::{Authenticator, HttpConfig, JwtAuthenticator, Shutdown, router};
 use bms_domain::BookingService;
 use bms_domain::catalogue::CatalogueDocument;
 use bms_domain::id::Caller;
 use bms_domain::service::Policy;
-use tokio::net::TcpListener;
 
 use crate::cli::ServeOptions;
+use crate::common::keys;
+use crate::common::serve::{listen, serve};
 use crate::stores::given;
 use crate::upkeep::{self, Sinks};
-use crate::{Failure, demo, import, keys, stores, system};
-
-/// How long running requests may take to finish when the server goes down.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+use crate::{Failure, demo, import, stores, system};
 
 pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
     let sinks = Sinks::of(&options.webhooks)?;
     let service = stores::service(&options.stores, policy(&options)).await?;
 
     let shutdown = Shutdown::new();
-    let (authenticator, demo_routes) = match keys::authenticator(&options).await? {
+    let (authenticator, demo_routes) = match keys::authenticator(&options.keys).await? {
         Some(authenticator) => (authenticator, None),
         None => {
             if !options.listen.ip().is_loopback() {
@@ -54,29 +51,10 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Failure> {
         app = app.merge(routes);
     }
 
-    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-        Failure::Refused(format!("cannot listen on {}: {error}; choose another address with --listen", options.listen))
-    })?;
+    let listener = listen(options.listen).await?;
     greet(listener.local_addr()?, in_demo_mode);
-    tokio::spawn(begin_on_signal(shutdown.clone()));
     upkeep::start(service, sinks, options.sweep_every);
-
-    let begun = shutdown.clone();
-    let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move { begun.begun().await });
-    let drained = async {
-        shutdown.begun().await;
-        tokio::time::sleep(DRAIN_DEADLINE).await;
-    };
-    tokio::select! {
-        served = server.into_future() => served?,
-        () = drained => tracing::warn!("requests were still running when the time to finish them was over"),
-    }
-    if tokio::time::timeout(DRAIN_DEADLINE, shutdown.drained()).await.is_err() {
-        tracing::warn!("requests without a client were still running when the time to finish them was over");
-    }
-    tracing::info!("stopped");
-    Ok(())
+    Ok(serve(listener, app, shutdown).await?)
 }
 
 fn policy(options: &ServeOptions) -> Policy {
@@ -127,30 +105,4 @@ fn greet(address: SocketAddr, in_demo_mode: bool) {
         lines += &format!("  demo mode: tokens from POST http://{address}/api/v1/demo/token; everything is gone when it ends\n");
     }
     _ = std::io::stdout().write_all(lines.as_bytes());
-}
-
-/// Begins to go down at SIGTERM or Ctrl-C.
-async fn begin_on_signal(shutdown: Shutdown) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = tokio::signal::ctrl_c() => {}
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM is not listened to");
-                _ = tokio::signal::ctrl_c().await;
-            }
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        _ = tokio::signal::ctrl_c().await;
-    }
-    shutdown.begin();
-    tracing::info!("going down: running requests are finished, new ones are refused");
 }

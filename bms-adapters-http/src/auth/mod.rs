@@ -14,6 +14,7 @@ use bms_domain::id::{Caller, UserId};
 
 pub use jwt::{JwtAuthenticator, KeyAlgorithm, KeyError, mint_hs256};
 
+use crate::edge::Edge;
 use crate::problem::{Code, Problem};
 use crate::state::App;
 
@@ -63,15 +64,15 @@ impl From<AuthError> for Problem {
     }
 }
 
-/// What the authenticator said of this request; asked once a request.
+/// What the authenticator said of a request, in the request's extensions; it is asked once a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity(pub(crate) Result<Caller, AuthError>);
+pub struct Identity(pub Result<Caller, AuthError>);
 
 /// Asks the authenticator, and notes its answer for the rate limit, the idempotency keys and the routes. What is answered
 /// to somebody is not for caches, unless the route says otherwise.
-pub(crate) async fn identify(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn identify(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let identity = Identity(app.authenticator.authenticate(&parts).await);
+    let identity = Identity(edge.authenticator.authenticate(&parts).await);
     let is_known = identity.0.is_ok();
     parts.extensions.insert(identity);
     let mut response = next.run(Request::from_parts(parts, body)).await;

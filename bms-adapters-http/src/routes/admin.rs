@@ -81,6 +81,6 @@ pub(crate) async fn cancel_order(
     Id(id): Id<OrderId>,
 ) -> Result<JsonBody<OrderBody>, Problem> {
     let order = app.service.cancel_order(&caller, id).await?;
-    app.metrics.refund_due();
+    app.edge.metrics.refund_due();
     Ok(JsonBody(OrderBody::seen_by(&caller, &order)))
 }

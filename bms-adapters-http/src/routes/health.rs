@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json as JsonBody;
 use axum::extract::State;
-use axum::http::header;
 use axum::response::IntoResponse;
 use bms_domain::Error;
 use bms_domain::service::Readiness;
@@ -51,5 +50,5 @@ fn name_if_failing(readiness: &Readiness) -> Option<String> {
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
     responses((status = 200, content_type = "text/plain", body = String, description = "Prometheus text")))]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render(app.service.seat_map_reads()))
+    app.edge.metrics.page(Some(app.service.seat_map_reads()))
 }

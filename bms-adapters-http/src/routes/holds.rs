@@ -36,8 +36,8 @@ pub(crate) async fn place(
     Json(request): Json<PlaceHoldRequest>,
 ) -> Result<Response, Problem> {
     let placed =
-        place_all(&app, &caller, seed, &request).await.inspect_err(|problem| app.metrics.hold_refused(problem.code()))?;
-    app.metrics.hold_placed();
+        place_all(&app, &caller, seed, &request).await.inspect_err(|problem| app.edge.metrics.hold_refused(problem.code()))?;
+    app.edge.metrics.hold_placed();
     let location = format!("/api/v1/holds/{}", placed.hold.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], JsonBody(HoldBody::from(&placed))).into_response())
 }

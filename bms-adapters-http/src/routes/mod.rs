@@ -1,7 +1,7 @@
 //! The route table, by resource.
 
 mod admin;
-mod health;
+pub(crate) mod health;
 mod holds;
 mod movies;
 mod orders;

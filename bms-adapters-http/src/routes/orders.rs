@@ -37,7 +37,7 @@ pub(crate) async fn create(
     if !placed.created {
         return Ok(body.into_response());
     }
-    app.metrics.order_created();
+    app.edge.metrics.order_created();
     let location = format!("/api/v1/orders/{}", placed.order.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
 }
@@ -135,7 +135,7 @@ async fn confirm_with(app: &App, caller: &Caller, id: OrderId, request: &Confirm
         .map_err(|error| Problem::invalid("/paymentReference", error.rule()))?;
     let (status, order) = match app.service.confirm_order(caller, id, &reference).await? {
         Payment::Confirmed(order) => {
-            app.metrics.order_confirmed();
+            app.edge.metrics.order_confirmed();
             (StatusCode::OK, order)
         }
         Payment::Pending(order) => (StatusCode::ACCEPTED, order),

@@ -47,8 +47,8 @@ pub(crate) async fn notice(State(app): State<Arc<App>>, request: Request) -> Res
     check_content_type(&parts.headers)?;
     let settlement = app.service.take_notice(parse(shape::read(&body)?)?).await?;
     match settlement.settled {
-        Settled::Confirmed => app.metrics.order_confirmed(),
-        Settled::RefundDue(_) => app.metrics.refund_due(),
+        Settled::Confirmed => app.edge.metrics.order_confirmed(),
+        Settled::RefundDue(_) => app.edge.metrics.refund_due(),
         _ => {}
     }
     Ok(JsonBody(ReceivedBody { received: true }))

@@ -61,7 +61,7 @@ impl Watch {
     /// The next event; none once the program goes down, or the stores do not answer. Then the page comes back and says
     /// what it saw last.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
-        let shutdown = self.app.shutdown.clone();
+        let shutdown = self.app.edge.shutdown.clone();
         loop {
             if shutdown.has_begun() {
                 return None;

@@ -10,6 +10,7 @@
 
 mod auth;
 mod bad_input;
+mod contract;
 mod idempotency;
 mod live;
 mod operation;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bms_adapters_http::JwtAuthenticator;
+use clap::Args;
+use secrecy::SecretString;
 
-use crate::Failure;
-use crate::cli::ServeOptions;
+use super::Failure;
 
 /// How often a key set is fetched again from its address.
 const REFRESH_EVERY: Duration = Duration::from_mins(10);
@@ -14,8 +15,24 @@ const REFRESH_EVERY: Duration = Duration::from_mins(10);
 /// How long fetching a key set may take.
 const FETCH_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The authenticator of `--jwt-secret` or `--jwks`; `None` in demo mode.
-pub(crate) async fn authenticator(options: &ServeOptions) -> Result<Option<Arc<JwtAuthenticator>>, Failure> {
+#[derive(Args)]
+pub(crate) struct KeyOptions {
+    /// The secret of HS256 tokens, at least 32 bytes.
+    #[arg(long, env = "BMS_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) jwt_secret: Option<SecretString>,
+
+    /// The public keys of tokens (RS256, ES256, EdDSA) as a JWKS: a file, or an address it is fetched from at the start
+    /// and every ten minutes.
+    #[arg(long, env = "BMS_JWKS", value_name = "FILE|URL", conflicts_with = "jwt_secret")]
+    pub(crate) jwks: Option<String>,
+
+    /// The audience that tokens must name.
+    #[arg(long, env = "BMS_JWT_AUDIENCE", value_name = "AUDIENCE")]
+    pub(crate) jwt_audience: Option<String>,
+}
+
+/// The authenticator of `--jwt-secret` or `--jwks`; `None` with neither.
+pub(crate) async fn authenticator(options: &KeyOptions) -> Result<Option<Arc<JwtAuthenticator>>, Failure> {
     let refused = |error: bms_adapters_http::auth::KeyError| Failure::Refused(format!("the keys of tokens: {error}"));
     let (authenticator, address) = match (&options.jwt_secret, &options.jwks) {
         (Some(secret), _) => (JwtAuthenticator::hs256(secret).map_err(refused)?, None),

@@ -1,0 +1,172 @@
+//! The functions behind: asking them, again where that is safe, and telling what went wrong.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{Method, Response, StatusCode};
+use backon::{ExponentialBuilder, Retryable as _};
+use bms_adapters_http::problem::{Code, Problem};
+use bms_adapters_http::{HttpConfig, Shutdown};
+use bms_adapters_lambda::Function;
+use futures::future::join_all;
+use reqwest::{Client, Url, redirect, retry};
+use tokio::time::{Instant, timeout_at};
+
+use crate::answer::{is_of_the_contract, passed_on};
+use crate::body::{Fault, KeptBody};
+use crate::cli::Cli;
+use crate::routes::Route;
+
+/// How often a request is sent again, at most.
+const TRIES_AGAIN: usize = 2;
+/// The first pause before it is; the next is twice as long.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a function may take to say whether it is ready.
+const READY_IN: Duration = Duration::from_secs(3);
+/// How long a connection waits for its next request. Whoever is behind must keep it for longer, else a request may meet its end.
+const KEEP_IDLE: Duration = Duration::from_secs(4);
+
+/// Why there is no answer to pass on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection: nothing was sent.
+    NoConnection,
+    /// The connection broke before an answer: what was sent may have been carried out.
+    Lost,
+    /// No answer in time.
+    Late,
+    /// An answer that is none of a function of ours: it crashed, or is not there.
+    Foreign,
+    /// The function has no room for it, and has not begun.
+    Busy,
+    /// The client's own doing.
+    Client(Fault),
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        const NOTHING_DONE: &str = "try again soon; nothing was done";
+        const UNKNOWN: &str = "whether it was done is not known: ask for what you wanted, or try again";
+        match failure {
+            Failure::NoConnection | Failure::Busy => Self::new(Code::Unavailable, NOTHING_DONE),
+            Failure::Lost | Failure::Foreign => Self::new(Code::BadGateway, UNKNOWN),
+            Failure::Late => Self::new(Code::GatewayTimeout, UNKNOWN),
+            Failure::Client(fault) => fault.into(),
+        }
+    }
+}
+
+/// The functions.
+pub(crate) struct Upstream {
+    functions: Vec<Target>,
+    client: Client,
+    answer_timeout: Duration,
+    shutdown: Shutdown,
+}
+
+struct Target {
+    function: Function,
+    name: &'static str,
+    /// Without a slash at its end.
+    address: String,
+}
+
+impl Upstream {
+    pub(crate) fn new(cli: &Cli, shutdown: Shutdown) -> Result<Self, reqwest::Error> {
+        // What is sent again, where to, and through whom, is decided here alone.
+        let client = Client::builder()
+            .connect_timeout(cli.connect_timeout)
+            .pool_idle_timeout(KEEP_IDLE)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .no_proxy()
+            .build()?;
+        let target = |(function, name, url): (Function, &'static str, &Url)| {
+            let address = url.as_str().trim_end_matches('/').to_owned();
+            Target { function, name, address }
+        };
+        let functions = cli.functions.all().into_iter().map(target).collect();
+        Ok(Self { functions, client, answer_timeout: cli.answer_timeout, shutdown })
+    }
+
+    /// Has a function answer a request, within the time for it.
+    pub(crate) async fn ask(&self, route: Route, request: Request) -> Result<Response<Body>, Failure> {
+        let end = Instant::now() + self.answer_timeout;
+        let Some(target) = self.functions.iter().find(|target| target.function == route.function) else {
+            return Err(Failure::NoConnection);
+        };
+        let (head, body) = request.into_parts();
+        let body = KeptBody::new(body, HttpConfig::DEFAULT_BODY_LIMIT).map_err(Failure::Client)?;
+        let repeatable = may_be_repeated(&head, route);
+        let pauses = ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(TRIES_AGAIN).with_jitter();
+        let sent = (|| self.send(target, &head, &body))
+            .retry(pauses)
+            .when(|failure| match failure {
+                Failure::NoConnection => true,
+                Failure::Lost => repeatable,
+                Failure::Late | Failure::Foreign | Failure::Busy | Failure::Client(_) => false,
+            })
+            .notify(|failure, pause| tracing::info!(function = target.name, ?failure, ?pause, "sending again"));
+        let answer = match timeout_at(end, sent).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::Late),
+        };
+        let (head, body) = answer.inspect_err(|failure| tracing::warn!(function = target.name, ?failure, "no answer"))?;
+        Ok(passed_on(head, body, end, self.shutdown.clone()))
+    }
+
+    /// One try: the answer's head, and its body as it comes.
+    async fn send(
+        &self,
+        target: &Target,
+        head: &Parts,
+        body: &KeptBody,
+    ) -> Result<(axum::http::response::Parts, reqwest::Body), Failure> {
+        let path = head.uri.path_and_query().map_or("/", |it| it.as_str());
+        let request = self
+            .client
+            .request(head.method.clone(), format!("{}{path}", target.address))
+            .headers(head.headers.clone())
+            .body(reqwest::Body::wrap(body.begin_try()));
+        let answer = request.send().await.map_err(|error| match body.fault() {
+            Some(fault) => Failure::Client(fault),
+            None if error.is_connect() => Failure::NoConnection,
+            None => {
+                tracing::warn!(function = target.name, error = &error as &dyn std::error::Error, "a connection broke");
+                Failure::Lost
+            }
+        })?;
+        let (head, body) = Response::<reqwest::Body>::from(answer).into_parts();
+        if is_of_the_contract(&head) {
+            return Ok((head, body));
+        }
+        tracing::error!(function = target.name, status = head.status.as_u16(), "not an answer of the function");
+        Err(match head.status {
+            StatusCode::TOO_MANY_REQUESTS => Failure::Busy,
+            StatusCode::GATEWAY_TIMEOUT => Failure::Late,
+            _ => Failure::Foreign,
+        })
+    }
+
+    /// Which functions say that they are ready.
+    pub(crate) async fn readiness(&self) -> Vec<(&'static str, bool)> {
+        join_all(self.functions.iter().map(async |target| {
+            let answer = self.client.get(format!("{}/readyz", target.address)).timeout(READY_IN).send().await;
+            (target.name, answer.is_ok_and(|answer| answer.status().is_success()))
+        }))
+        .await
+    }
+}
+
+/// Whether a request that may have been carried out can be sent once more: it changes nothing, or its key makes sure that it
+/// does so once. Everything else may be repeated as well, but only its client knows what it has done in between: a catalogue entry,
+/// say, would be written over a newer one.
+fn may_be_repeated(head: &Parts, route: Route) -> bool {
+    match head.method {
+        Method::GET | Method::HEAD => true,
+        Method::POST => route.needs_user && head.headers.contains_key("idempotency-key"),
+        _ => false,
+    }
+}
