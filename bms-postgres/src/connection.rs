@@ -170,7 +170,12 @@ impl Postgres {
 
     /// The same for a call of several statements, with one deadline for all of them.
     pub(crate) fn for_one_call(&self) -> Self {
-        Self { until: Some(self.until()), ..self.clone() }
+        self.by(self.until())
+    }
+
+    /// The same for a call that has to end by then.
+    pub(crate) fn by(&self, until: Instant) -> Self {
+        Self { until: Some(until), ..self.clone() }
     }
 
     /// When a statement that is asked for now has to end.

@@ -36,6 +36,8 @@ pub(crate) const TRIED: Scale = Scale { rounds: 1, orders: 320, seats: 200, read
 
 /// How many connections, and callers.
 pub(crate) const CONNECTIONS: u32 = 16;
+/// How many callers are a crowd, whose orders go to the server together.
+pub(crate) const CROWD: u32 = 256;
 
 pub(crate) struct Bench {
     pub(crate) server: Server,

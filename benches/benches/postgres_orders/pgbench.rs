@@ -1,4 +1,4 @@
-//! `pgbench`, which comes with the server, with the statements of the library.
+//! `pgbench`, which comes with the server, with the statements of the library, each for one order.
 
 use std::fs;
 use std::process::Command;
@@ -16,6 +16,9 @@ const NUMBERS: &str =
 const ID: &str =
     "('01900000-0000-7' || lpad(to_hex(:shard::integer), 3, '0') || '-8000-' || lpad(to_hex(:order::bigint), 12, '0'))::uuid";
 
+/// How many milliseconds a lock is waited for.
+const PATIENCE: &str = "'30000'";
+
 fn filled(statement: &str, arguments: &[&str]) -> String {
     // The last first, so that $1 is not taken for the beginning of $10.
     let numbered = arguments.iter().enumerate().rev();
@@ -29,21 +32,23 @@ fn without_comments(statement: &str) -> String {
 /// Makes an order of two seats.
 pub(crate) fn create_script() -> String {
     let statement = without_comments(&create_statement());
+    let id = format!("array[{ID}]");
     let arguments = [
         "null",
-        ":shard::smallint",
-        ID,
-        ID,
-        "'theirs-' || :shard",
-        "'plan-1'",
-        "'user-' || :order",
-        "array['S' || :seat, 'S' || (:seat::integer + 1)]",
-        "array[:seat::integer, :seat::integer + 1]",
-        "2500::bigint",
-        "'EUR'",
-        "'Ann Example'",
-        "'ann@example.org'",
-        "36000000::bigint",
+        "array[:shard::smallint]",
+        id.as_str(),
+        id.as_str(),
+        "array['theirs-' || :shard]",
+        "array['plan-1']",
+        "array['user-' || :order]",
+        "array['S' || :seat || ',S' || (:seat::integer + 1)]",
+        "array[:seat::text || ',' || (:seat::integer + 1)]",
+        "array[2500::bigint]",
+        "array['EUR']",
+        "array['Ann Example']",
+        "array['ann@example.org']",
+        "array[36000000::bigint]",
+        PATIENCE,
     ];
     format!("{NUMBERS}{};\n", filled(&statement, &arguments))
 }
@@ -51,18 +56,20 @@ pub(crate) fn create_script() -> String {
 /// Confirms it.
 pub(crate) fn confirm_script() -> String {
     let statement = without_comments(&confirm_statement());
+    let id = format!("array[{ID}]");
     let arguments = [
         "null",
-        ":shard::smallint",
-        ID,
+        "array[:shard::smallint]",
+        id.as_str(),
+        "array['theirs-' || :order]",
+        "array['theirs-' || :order]",
+        "array[2500::bigint]",
+        "array['EUR']",
+        "array['BMS-Z' || lpad(translate(upper(to_hex(:order::bigint)), 'ILOU', '1100'), 5, '0')]",
+        "array[lpad(:order::text, 32, '0')]",
+        "array[null]",
         "null",
-        "'theirs-' || :order",
-        "'theirs-' || :order",
-        "2500::bigint",
-        "'EUR'",
-        "'BMS-Z' || lpad(translate(upper(to_hex(:order::bigint)), 'ILOU', '1100'), 5, '0')",
-        "lpad(:order::text, 32, '0')",
-        "null::text",
+        PATIENCE,
     ];
     format!("{NUMBERS}{};\n", filled(&statement, &arguments))
 }

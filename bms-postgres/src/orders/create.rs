@@ -1,66 +1,92 @@
 //! Makes orders.
 //!
-//! The statement does it all or breaks a constraint, which is the common case by far. When one is broken, a look says what
-//! is in the way: an order of the same id or hold, another seat plan, somebody's claim. Claims of orders that have expired are
-//! taken over by persisting that those have expired, and trying again.
+//! The statement does it all, which is the common case by far, or nothing. Then a look says what is in the way: an order of the
+//! same id or hold, another seat plan, somebody's claim. Claims of orders that have expired are taken over by persisting that
+//! those have expired, and trying again.
 
-use bms_domain::id::LayoutId;
-use bms_domain::id::OrderId;
+use std::time::Duration;
+
+use bms_domain::id::{HoldId, LayoutId, OrderId, SeatId, ShowId};
 use bms_domain::order::{Order, OrderState};
 use bms_domain::seat::SeatSet;
 use bms_domain::store::{Creation, NewOrder, OrderStore as _, StoreError};
+use bms_domain::time::Timestamp;
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::{ATTEMPTS, PostgresOrders};
-use crate::codec::{escaped, get, index, instant, parsed, seats, shard};
+use super::gather::Call;
+use super::{ATTEMPTS, OrderSql, PostgresOrders, row};
+use crate::codec::{escaped, get, instant, parsed, seats, shard};
 use crate::error::{STORE, broken};
 use crate::run::{Failed, millis};
-use crate::statements::query;
+use crate::statements::{Query, query};
 
-impl PostgresOrders {
-    pub(super) async fn make(&self, new: &NewOrder) -> Result<Creation, StoreError> {
-        if new.seats.is_empty() {
-            return Err(broken(format!("order {}: no seats", new.id)));
-        }
-        for _ in 0..ATTEMPTS {
-            match self.insert(new).await {
-                Ok(order) => return Ok(Creation::Created(order)),
-                Err(Failed::Store(error)) => return Err(error),
-                Err(Failed::Violates(constraint)) => {
-                    if let Some(refused) = self.clear_the_way(new).await? {
-                        return Ok(refused);
-                    }
-                    tracing::trace!(order = %new.id, constraint, "an order is tried again");
-                }
-            }
-        }
-        Err(StoreError::unavailable(STORE))
+/// An order that is to be made.
+pub(super) struct Create(NewOrder);
+
+/// What the server adds to it.
+pub(super) struct Made {
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    refund_due: bool,
+}
+
+/// What one order can have only.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum Want {
+    Order(OrderId),
+    Hold(HoldId),
+    Seat(ShowId, SeatId),
+}
+
+impl Call for Create {
+    type Done = Made;
+    type Want = Want;
+
+    fn order(&self) -> OrderId {
+        self.0.id
     }
 
-    async fn insert(&self, new: &NewOrder) -> Result<Order, Failed> {
-        let names: Vec<String> = new.seats.ids().map(|seat| seat.as_str().to_owned()).collect();
-        let indices: Vec<i32> = new.seats.as_slice().iter().map(|(seat, _)| index(*seat)).collect();
-        let rows = self.postgres.write(|| {
-            query(&self.sql.create)
-                .bind(self.postgres.now())
-                .bind(shard(&new.show))
-                .bind(new.id.uuid())
-                .bind(new.hold.uuid())
-                .bind(new.show.as_str())
-                .bind(new.layout.as_str())
-                .bind(escaped(new.owner.as_str()).into_owned())
-                .bind(names.clone())
-                .bind(indices.clone())
-                .bind(new.price.amount())
-                .bind(new.price.currency().code())
-                .bind(escaped(&new.customer.name).into_owned())
-                .bind(escaped(&new.customer.email).into_owned())
-                .bind(millis(new.ttl))
-        });
-        let rows = rows.await?;
-        let row = rows.first().ok_or_else(|| broken(format!("order {} was not made", new.id)))?;
-        Ok(Order {
+    fn wants(&self) -> impl Iterator<Item = Want> {
+        let Self(new) = self;
+        let seats = new.seats.ids().map(|seat| Want::Seat(new.show, seat));
+        [Want::Order(new.id), Want::Hold(new.hold)].into_iter().chain(seats)
+    }
+
+    fn statement<'q>(calls: &[&Self], sql: &OrderSql, now: Option<DateTime<Utc>>, patience: Duration) -> Query<'q> {
+        let orders = || calls.iter().map(|Self(new)| new);
+        query(&sql.create)
+            .bind(now)
+            .bind(orders().map(|new| shard(&new.show)).collect::<Vec<_>>())
+            .bind(orders().map(|new| new.id.uuid()).collect::<Vec<_>>())
+            .bind(orders().map(|new| new.hold.uuid()).collect::<Vec<_>>())
+            .bind(orders().map(|new| new.show.as_str()).collect::<Vec<_>>())
+            .bind(orders().map(|new| new.layout.as_str()).collect::<Vec<_>>())
+            .bind(orders().map(|new| escaped(new.owner.as_str())).collect::<Vec<_>>())
+            .bind(orders().map(|new| joined(new.seats.ids())).collect::<Vec<_>>())
+            .bind(orders().map(|new| joined(new.seats.indices().iter())).collect::<Vec<_>>())
+            .bind(orders().map(|new| new.price.amount()).collect::<Vec<_>>())
+            .bind(orders().map(|new| new.price.currency().code()).collect::<Vec<_>>())
+            .bind(orders().map(|new| escaped(&new.customer.name)).collect::<Vec<_>>())
+            .bind(orders().map(|new| escaped(&new.customer.email)).collect::<Vec<_>>())
+            .bind(orders().map(|new| millis(new.ttl)).collect::<Vec<_>>())
+            .bind(millis(patience).to_string())
+    }
+
+    fn done(row: &PgRow) -> Result<(OrderId, Made), StoreError> {
+        let made = Made {
+            created_at: instant(row, "created_at")?,
+            expires_at: instant(row, "expires_at")?,
+            refund_due: get(row, "refund_due")?,
+        };
+        Ok((row::order_id(row, "id")?, made))
+    }
+}
+
+impl Made {
+    fn order(self, new: &NewOrder) -> Order {
+        Order {
             id: new.id,
             hold: new.hold,
             show: new.show,
@@ -69,11 +95,43 @@ impl PostgresOrders {
             seats: new.seats.clone(),
             price: new.price,
             customer: new.customer.clone(),
-            created_at: instant(row, "created_at")?,
-            expires_at: instant(row, "expires_at")?,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
             state: OrderState::PaymentPending,
-            refund_due: get(row, "refund_due")?,
-        })
+            refund_due: self.refund_due,
+        }
+    }
+}
+
+/// A list within a list of texts. No name of a seat has a comma in it.
+fn joined(parts: impl Iterator<Item = impl ToString>) -> String {
+    let mut list = String::new();
+    for part in parts {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(&part.to_string());
+    }
+    list
+}
+
+impl PostgresOrders {
+    pub(super) async fn make(&self, new: &NewOrder) -> Result<Creation, StoreError> {
+        if new.seats.is_empty() {
+            return Err(broken(format!("order {}: no seats", new.id)));
+        }
+        for _ in 0..ATTEMPTS {
+            match self.creates.ask(Create(new.clone()), self.postgres.until()).await {
+                Ok(Some(made)) => return Ok(Creation::Created(made.order(new))),
+                Ok(None) | Err(Failed::Violates(_)) => {}
+                Err(Failed::Store(error)) => return Err(error),
+            }
+            if let Some(refused) = self.clear_the_way(new).await? {
+                return Ok(refused);
+            }
+            tracing::trace!(order = %new.id, "an order is tried again");
+        }
+        Err(StoreError::unavailable(STORE))
     }
 
     /// Removes what is in the way if that is due, and says what else is.

@@ -1,7 +1,9 @@
 //! Orders, claims, payments and the outbox.
 
+mod confirm;
 mod create;
 mod end;
+mod gather;
 mod outbox;
 mod row;
 mod settle;
@@ -20,6 +22,9 @@ use bms_domain::store::{
 use bms_domain::time::Timestamp;
 use sqlx::postgres::PgRow;
 
+use self::confirm::Confirm;
+use self::create::Create;
+use self::gather::Gather;
 use crate::codec::{escaped, get, instant, money, number, parsed, seats, shard, user};
 use crate::connection::Postgres;
 use crate::error::broken;
@@ -34,11 +39,16 @@ const ATTEMPTS: usize = 32;
 ///
 /// After `OutcomeUnknown` the same call again finds out: every one of them can be repeated.
 ///
+/// Cheap to clone, and to be cloned: orders that are made, or paid for, through clones at the same time go to the server as one
+/// statement, at a fraction of the cost. A call needs a tokio runtime, in which it may leave a task until the server has answered.
+///
 /// [`Outbox`]: bms_domain::store::Outbox
 #[derive(Clone)]
 pub struct PostgresOrders {
     postgres: Postgres,
     sql: Arc<OrderSql>,
+    creates: Arc<Gather<Create>>,
+    confirms: Arc<Gather<Confirm>>,
     /// Expires orders, and waits for those that somebody else is changing.
     expire_in_turn: Arc<str>,
     events: Arc<outbox::OutboxSql>,
@@ -64,7 +74,9 @@ impl PostgresOrders {
         let sql = Arc::new(OrderSql::new(postgres.schema()));
         let events = Arc::new(outbox::OutboxSql::new(postgres.schema()));
         let expire_in_turn = sql.expire.replace(" skip locked", "").into();
-        Self { postgres, sql, expire_in_turn, events }
+        let creates = Arc::new(Gather::new(postgres.clone(), sql.clone()));
+        let confirms = Arc::new(Gather::new(postgres.clone(), sql.clone()));
+        Self { postgres, sql, creates, confirms, expire_in_turn, events }
     }
 
     /// The same, for a call of several statements.

@@ -12,6 +12,7 @@ use bms_domain::time::Timestamp;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use super::confirm::Confirm;
 use super::{ATTEMPTS, PostgresOrders, row};
 use crate::codec::{get, instant, number, parsed};
 use crate::error::{STORE, broken};
@@ -87,7 +88,8 @@ pub(super) struct Change<'a> {
 impl PostgresOrders {
     pub(super) async fn take_report(&self, report: &PaymentReport, ticket: &Ticket) -> Result<Settlement, StoreError> {
         if report.status == PaymentStatus::Succeeded {
-            match self.confirm(report, ticket, None).await {
+            let confirm = Confirm { report: report.clone(), ticket: *ticket, looked_at: None };
+            match self.confirms.ask(confirm, self.postgres.until()).await {
                 Ok(Some(order)) => return Ok(Settlement { order: Some(order), settled: Settled::Confirmed }),
                 Ok(None) => {}
                 Err(Failed::Violates(constraint)) => tracing::trace!(order = %report.order, constraint, "a payment is looked at"),
@@ -119,7 +121,8 @@ impl PostgresOrders {
         let known = Known { order, payment: facts.payment, another_open: facts.another_open, claimable: facts.claimable };
         let decision = payment::apply(known, report, *ticket, facts.now);
         if decision.order.is_confirmed() && !order.state.is_confirmed() {
-            return match self.confirm(report, ticket, Some((*version, facts.now))).await {
+            let confirm = Confirm { report: report.clone(), ticket: *ticket, looked_at: Some((*version, facts.now)) };
+            return match self.confirms.alone(&confirm, self.postgres.until()).await {
                 Ok(confirmed) => Ok(confirmed.and_then(|order| answer(order, Settled::Confirmed))),
                 Err(Failed::Violates(constraint)) if constraint == CODE => Ok(answer(order.clone(), Settled::CodeTaken)),
                 Err(Failed::Violates(constraint)) if constraint == ONE_OPEN_A_HOLD => {
@@ -160,30 +163,6 @@ impl PostgresOrders {
                 .bind(report.notice.as_ref().map(|notice| notice.as_str().to_owned()))
         });
         Facts::of(rows.await?.first().ok_or_else(|| broken("no answer"))?)
-    }
-
-    /// Counts a payment for its order; `None` when it is not for this statement to decide, or the version is another.
-    async fn confirm(
-        &self,
-        report: &PaymentReport,
-        ticket: &Ticket,
-        looked_at: Option<(i32, Timestamp)>,
-    ) -> Result<Option<Order>, Failed> {
-        let rows = self.postgres.write(|| {
-            query(&self.sql.confirm)
-                .bind(looked_at.map(|(_, now)| now.to_utc()).or_else(|| self.postgres.now()))
-                .bind(number(report.order.shard()))
-                .bind(report.order.uuid())
-                .bind(looked_at.map(|(version, _)| version))
-                .bind(report.key.as_str().to_owned())
-                .bind(report.reference.as_str().to_owned())
-                .bind(report.amount.amount())
-                .bind(report.amount.currency().code())
-                .bind(ticket.code.to_string())
-                .bind(ticket.secret.expose().to_owned())
-                .bind(report.notice.as_ref().map(|notice| notice.as_str().to_owned()))
-        });
-        Ok(rows.await?.first().map(row::order).transpose()?)
     }
 
     /// Writes what was decided of a report that does not confirm its order. `None` when something changed meanwhile.

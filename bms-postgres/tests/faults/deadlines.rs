@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bms_domain::store::{NewOrder, OrderStore as _, StoreError};
+use bms_domain::store::{OrderStore as _, StoreError};
 use bms_domain::testing::ManualClock;
 use bms_postgres::sqlx;
 use bms_postgres::testing::Server;
@@ -25,18 +25,20 @@ async fn all_statements_of_a_call_have_one_deadline() {
         sqlx::query_scalar::<_, i64>(waiting).fetch_one(case.postgres.pool()).await.unwrap() == number
     };
     // The claim of the seats waits for one transaction, and the look at what is in its way for another.
-    let first = case.schema.open("delete from bms.seat_claims").await;
+    let claim = "insert into bms.seat_claims (shard, show_id, seat_id, seat_index, order_id, expires_at)
+        select shard, show_id, 'S4', 4, id, expires_at from bms.orders";
+    let first = case.schema.open(claim).await;
     let begun = Instant::now();
     let making = tokio::spawn({
-        let (store, rival) = (store.clone(), NewOrder { seats: wish(1).seats, ..wish(2) });
-        async move { store.create(&rival).await }
+        let store = store.clone();
+        async move { store.create(&wish(2)).await }
     });
     support::until("the claim that waits", async || waiting(1).await).await;
     let second = async { case.schema.open("lock table bms.seat_claims in access exclusive mode").await };
     let release = async {
         support::until("both", async || waiting(2).await).await;
         tokio::time::sleep((DEADLINE * 8 / 10).saturating_sub(begun.elapsed())).await;
-        drop(first);
+        first.commit().await.unwrap();
     };
     let (_second, ()) = tokio::join!(second, release);
     let said = making.await.unwrap().unwrap_err();

@@ -299,6 +299,52 @@ async fn a_call_that_is_dropped_leaves_nothing_half_done() {
     assert!(cuts >= CALLS.len(), "calls were cut off {cuts} times only");
 }
 
+/// Whether a call ended well, or in so many polls.
+async fn ended(call: impl Future<Output = bool>, polls: Option<usize>) -> bool {
+    match polls {
+        Some(polls) => cut_off(call, polls).await,
+        None => call.await,
+    }
+}
+
+/// Two callers whose calls go together, and one of them leaves at every poll: the other does not notice.
+async fn leave_another(call: impl AsyncFn(u32, Option<usize>) -> bool, made: impl AsyncFn(u32) -> bool) {
+    let (mut polls, mut n) = (0, 0);
+    loop {
+        polls += 1;
+        n += 2;
+        let (done, other) = tokio::join!(call(n, Some(polls)), call(n + 1, None));
+        assert!(other && made(n + 1).await, "dropped after {polls} polls: the other's call is not done");
+        // Who left before it was sent is not sent any more.
+        assert!(polls > 1 || !made(n).await, "nobody wanted it any more");
+        assert!(call(n, None).await && made(n).await, "dropped after {polls} polls: asking again completes it");
+        if done {
+            break;
+        }
+        assert!(polls < 1_000, "it never ends");
+    }
+    assert!(polls > 1, "nothing was cut off");
+}
+
+/// On one thread, both calls have come before either is sent.
+#[tokio::test]
+async fn who_is_dropped_cuts_off_nobody_else() {
+    let postgres = Postgres::connect(&support::schema().await).await.unwrap();
+    let store = orders(&postgres);
+    for n in 0..100 {
+        store.create(&wish(1_000 + n)).await.unwrap();
+    }
+    let create = async |n: u32, polls| ended(async { store.create(&wish(n)).await.is_ok() }, polls).await;
+    leave_another(create, async |n| store.get(id(n)).await.unwrap().is_some()).await;
+    let settle = async |n: u32, polls| {
+        let (report, ticket) = (paid(1_000 + n), sample::ticket(n));
+        ended(async { store.settle(&report, &ticket).await.is_ok() }, polls).await
+    };
+    let confirmed = async |n| store.get(id(1_000 + n)).await.unwrap().unwrap().state.is_confirmed();
+    leave_another(settle, confirmed).await;
+    assert_sound(&postgres).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migrating_connecting_and_auditing_may_be_dropped() {
     let config = PostgresConfig::new(&Server::shared().fresh_database().unwrap()).unwrap();

@@ -9,3 +9,4 @@ mod pooler;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
+mod together;

@@ -14,7 +14,7 @@ use crate::support;
 use crate::support::shop::{ann, assert_sound, id, orders, paid, price, report, wish};
 
 /// A store behind a proxy, and one beside it.
-async fn behind_a_proxy(deadline: Duration) -> (Proxy, PostgresOrders, Postgres) {
+pub(crate) async fn behind_a_proxy(deadline: Duration) -> (Proxy, PostgresOrders, Postgres) {
     let server = Server::shared();
     let url = server.fresh_database().unwrap();
     let proxy = Proxy::start(server).unwrap();
@@ -33,12 +33,12 @@ async fn a_lost_answer_is_unknown_and_asking_again_finds_out() {
     store.create(&wish(1)).await.unwrap();
     store.create(&wish(2)).await.unwrap();
 
-    proxy.drop_reply_of("with made as");
+    proxy.drop_reply_of("made as (");
     assert!(matches!(store.create(&wish(3)).await.unwrap_err(), StoreError::OutcomeUnknown { .. }));
     let made = direct.get(id(3)).await.unwrap().expect("the order was made");
     assert_eq!(store.create(&wish(3)).await.unwrap(), Creation::Existing(made));
 
-    proxy.drop_reply_of("with found as");
+    proxy.drop_reply_of("found as materialized (");
     assert!(matches!(store.settle(&paid(1), &sample::ticket(1)).await.unwrap_err(), StoreError::OutcomeUnknown { .. }));
     assert!(direct.get(id(1)).await.unwrap().unwrap().state.is_confirmed());
     let again = store.settle(&paid(1), &sample::ticket(1)).await.unwrap();

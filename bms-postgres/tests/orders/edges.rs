@@ -14,9 +14,12 @@ fn hold() -> HoldId {
 
 /// How many wait for a lock of this case's.
 async fn waiting(case: &support::Case) -> u64 {
-    case.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' and replace(query, '\"', '') like '%bms.%'")
-        .await
-        .unwrap()
+    case.sql(
+        "select 1 from pg_stat_activity a where wait_event_type = 'Lock'
+            and exists (select from pg_locks l where l.pid = a.pid and l.relation = 'bms.orders'::regclass)",
+    )
+    .await
+    .unwrap()
 }
 
 /// P4, P5: a late payment for an order whose successor on the same hold has run out as well.

@@ -8,6 +8,7 @@ mod plans;
 mod races;
 #[path = "../support/mod.rs"]
 mod support;
+mod together;
 
 use bms_domain::testing::{self, Fresh, ManualClock, conformance, sequences};
 use bms_postgres::PostgresOrders;

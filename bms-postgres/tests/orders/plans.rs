@@ -9,7 +9,7 @@ use bms_domain::store::{OrderStore as _, Outbox as _, Replay};
 use bms_domain::testing::{ManualClock, sample};
 use bms_postgres::testing::Server;
 use bms_postgres::{Postgres, PostgresConfig, PostgresOrders};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 
 use crate::support::shop::{TTL, ann, id, orders, paid, price, report, show, wish};
 use crate::support::until;
@@ -24,7 +24,7 @@ const ROWS: u64 = 200;
 /// A call for the `n`-th order.
 type Call = for<'a> fn(&'a PostgresOrders, u32) -> BoxFuture<'a, ()>;
 
-const CALLS: [(&str, Call); 22] = [
+const CALLS: [(&str, Call); 24] = [
     ("create", |store, n| Box::pin(async move { drop(store.create(&wish(n + 1_000)).await.unwrap()) })),
     ("create where seats are taken", |store, n| {
         Box::pin(async move {
@@ -33,6 +33,14 @@ const CALLS: [(&str, Call); 22] = [
         })
     }),
     ("settle", |store, n| Box::pin(async move { drop(store.settle(&paid(n), &sample::ticket(n)).await.unwrap()) })),
+    ("create together", |store, n| Box::pin(create_together(store, n))),
+    ("settle together", |store, n| {
+        Box::pin(async move {
+            create_together(store, n).await;
+            let settle = |n| async move { drop(store.settle(&paid(n), &sample::ticket(n)).await.unwrap()) };
+            join_all(few(n).map(settle)).await;
+        })
+    }),
     ("settle a failure", |store, n| {
         Box::pin(async move {
             let failed = sample::notice(&format!("evt-{n}"), report(n, "bad", PaymentStatus::Failed, price()));
@@ -94,6 +102,15 @@ const LATE_CALLS: [(&str, Call); 3] = [
         })
     }),
 ];
+
+/// A few orders of the `n`-th call alone.
+fn few(n: u32) -> impl Iterator<Item = u32> {
+    (0..4).map(move |other| 10_000 + 4 * n + other)
+}
+
+async fn create_together(store: &PostgresOrders, n: u32) {
+    join_all(few(n).map(|n| async move { drop(store.create(&wish(n)).await.unwrap()) })).await;
+}
 
 /// The events of an order that was made.
 fn keys(n: u32) -> [EventKey; 1] {

@@ -1,0 +1,149 @@
+//! Calls that go to the server together: how often it is asked, and what each is told when there is no answer.
+//!
+//! These tests run on one thread, where all calls that are awaited together have come before the first statement is sent.
+
+use std::time::Duration;
+
+use bms_domain::store::{Creation, NewOrder, OrderStore as _, Settled, StoreError};
+use bms_domain::testing::sample;
+use bms_postgres::testing::Proxy;
+use bms_postgres::{Postgres, PostgresOrders};
+use futures::future::{join_all, poll_immediate};
+use tokio::runtime::Builder;
+
+use crate::network::behind_a_proxy;
+use crate::support;
+use crate::support::shop::{assert_sound, id, orders, paid, wish, wish_for};
+
+async fn create(store: &PostgresOrders, ns: impl IntoIterator<Item = u32>) -> Vec<Result<Creation, StoreError>> {
+    join_all(ns.into_iter().map(|n| async move { store.create(&wish(n)).await })).await
+}
+
+async fn settle(store: &PostgresOrders, ns: impl IntoIterator<Item = u32>) -> Vec<Result<Settled, StoreError>> {
+    let settle = |n| async move { store.settle(&paid(n), &sample::ticket(n)).await.map(|settlement| settlement.settled) };
+    join_all(ns.into_iter().map(settle)).await
+}
+
+/// How many statements a call sends.
+async fn statements<T>(proxy: &Proxy, call: impl Future<Output = T>) -> (usize, T) {
+    let before = proxy.statements();
+    let answer = call.await;
+    (proxy.statements() - before, answer)
+}
+
+/// Two orders, with which both connections are made and both statements prepared.
+async fn begun(store: &PostgresOrders) {
+    store.create(&wish(1)).await.unwrap();
+    assert_eq!(settle(store, [1]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn many_callers_are_few_statements() {
+    let (proxy, store, beside) = behind_a_proxy(Duration::from_secs(30)).await;
+    begun(&store).await;
+    let (sent, answers) = statements(&proxy, create(&store, 1_000..1_256)).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(Creation::Created(_)))), "{answers:?}");
+    assert_eq!(sent, 4, "256 orders, 64 a statement");
+    let (sent, answers) = statements(&proxy, settle(&store, 1_000..1_256)).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(Settled::Confirmed))), "{answers:?}");
+    assert_eq!(sent, 4, "256 payments, 64 a statement");
+    assert_eq!(beside.audit().await.unwrap().confirmed, 257);
+    assert_sound(&beside).await;
+}
+
+/// What is in somebody's way costs a look for him, and nothing for those beside him.
+#[tokio::test]
+async fn who_is_refused_costs_the_others_no_statement() {
+    let (proxy, store, _) = behind_a_proxy(Duration::from_secs(30)).await;
+    begun(&store).await;
+    let taken = NewOrder { seats: wish_for(0, &[2, 3]).seats, ..wish(7) };
+    let calls = async { tokio::join!(create(&store, 10..20), store.create(&taken)) };
+    let (sent, (made, refused)) = statements(&proxy, calls).await;
+    assert!(made.iter().all(|answer| matches!(answer, Ok(Creation::Created(_)))), "{made:?}");
+    assert_eq!(refused.unwrap(), Creation::Taken(sample::seats(&[2, 3])));
+    assert_eq!(sent, 2, "one for all, and a look");
+}
+
+/// P6, P11: the answer is lost: unknown for each, with nothing sent again, and asking again finds out.
+#[tokio::test]
+async fn an_answer_that_is_lost_is_unknown_for_all() {
+    let (proxy, store, beside) = behind_a_proxy(Duration::from_secs(30)).await;
+    begun(&store).await;
+    proxy.drop_reply_of("made as (");
+    let (sent, answers) = statements(&proxy, create(&store, 10..20)).await;
+    assert!(
+        answers.iter().all(|answer| matches!(answer, Err(StoreError::OutcomeUnknown { source: Some(_), .. }))),
+        "{answers:?}"
+    );
+    assert_eq!(sent, 1);
+    let again = create(&store, 10..20).await;
+    assert!(again.iter().all(|answer| matches!(answer, Ok(Creation::Existing(_)))), "{again:?}");
+    proxy.drop_reply_of("found as materialized (");
+    let answers = settle(&store, 10..20).await;
+    assert!(
+        answers.iter().all(|answer| matches!(answer, Err(StoreError::OutcomeUnknown { source: Some(_), .. }))),
+        "{answers:?}"
+    );
+    let again = settle(&store, 10..20).await;
+    assert!(again.iter().all(|answer| matches!(answer, Ok(Settled::Recorded))), "{again:?}");
+    assert_eq!(beside.audit().await.unwrap().confirmed, 11);
+    assert_sound(&beside).await;
+}
+
+/// P11: every connection waits for an answer. What was sent is unknown by the deadline; what was not is definite, and stays undone.
+#[tokio::test]
+async fn who_was_not_sent_by_the_deadline_never_is() {
+    let (proxy, store, beside) = behind_a_proxy(Duration::from_millis(500)).await;
+    begun(&store).await;
+    store.create(&wish(2)).await.unwrap();
+    proxy.hold_replies();
+    let answers = create(&store, 1_000..1_200).await;
+    let unknown = |answer: &Result<Creation, _>| matches!(answer, Err(StoreError::OutcomeUnknown { .. }));
+    let refused = |answer: &Result<Creation, _>| matches!(answer, Err(StoreError::Unavailable { .. }));
+    assert!(answers.iter().all(|answer| unknown(answer) || refused(answer)), "{answers:?}");
+    let definite: Vec<u32> = (1_000..).zip(&answers).filter(|(_, answer)| refused(answer)).map(|(n, _)| n).collect();
+    assert!((1..200).contains(&definite.len()), "{} were not sent", definite.len());
+    proxy.release();
+    let again = async || store.create(&wish(3)).await.is_ok();
+    support::until("an answer", again).await;
+    for n in definite {
+        assert_eq!(orders(&beside).get(id(n)).await.unwrap(), None, "order {n} was sent after all");
+    }
+    assert_sound(&beside).await;
+}
+
+/// A runtime ends with calls under way that another runtime's wait behind: these are put again.
+#[test]
+#[expect(clippy::async_yields_async, reason = "a call that was begun, and is never awaited")]
+fn a_runtime_that_ends_leaves_nobody_waiting() {
+    let mine = Builder::new_current_thread().enable_all().build().unwrap();
+    let postgres = mine.block_on(async { Postgres::connect(&support::schema().await).await.unwrap() });
+    let store = orders(&postgres);
+    let other = Builder::new_current_thread().enable_all().build().unwrap();
+    // The other runtime's first calls take every place, and are never run.
+    let never_run: Vec<_> = (1..=4)
+        .map(|n| {
+            let store = store.clone();
+            other.block_on(async move {
+                let mut create = Box::pin(async move { store.create(&wish(n)).await });
+                assert!(poll_immediate(&mut create).await.is_none());
+                create
+            })
+        })
+        .collect();
+    mine.block_on(async {
+        let waits = tokio::spawn({
+            let store = store.clone();
+            async move { store.create(&wish(10)).await }
+        });
+        tokio::task::yield_now().await;
+        tokio::task::spawn_blocking(move || drop(other)).await.unwrap();
+        let answer = waits.await.unwrap();
+        assert!(matches!(answer, Ok(Creation::Created(_))), "{answer:?}");
+    });
+    drop(never_run);
+    mine.block_on(async {
+        assert!(matches!(store.create(&wish(11)).await, Ok(Creation::Created(_))));
+        assert_sound(&postgres).await;
+    });
+}
