@@ -228,7 +228,15 @@ impl Show {
         }
         self.cut_short(&sold.seats, sold.hold, now);
         self.command(sold.hold, HoldCommand::Consume { order: sold.order }, now);
-        sold.seats.iter().filter(|seat| self.sold.insert(*seat, (sold.owner.clone(), sold.order)).is_none()).count()
+        let mut added = 0;
+        for seat in sold.seats.iter() {
+            match self.sold.insert(seat, (sold.owner.clone(), sold.order)) {
+                None => added += 1,
+                // Claims that were read before would take the new mark for stray.
+                Some((_, order)) => self.frees += u64::from(order != sold.order),
+            }
+        }
+        added
     }
 
     fn mark_free(&mut self, sold: &SoldSeats) {

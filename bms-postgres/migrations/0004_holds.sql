@@ -14,7 +14,8 @@ create unlogged table bms.hold_shows (
     show_id     text not null check (show_id <> ''),
     -- Starts at the clock's microseconds, so that it goes on growing when everything was forgotten; one more for each change.
     version     bigint not null,
-    -- Counts what was freed after it had been sold, and the orders that were unlinked. Starts as the version does.
+    -- Counts what was freed after it had been sold, or sold to another, and the orders that were unlinked. Starts as the version
+    -- does.
     frees       bigint not null,
     -- The seat plan; null: not primed.
     layout_id   text check (layout_id <> ''),
@@ -513,6 +514,8 @@ begin
         resold := bms.hold_resold(room, orders, seats, of);
         if cardinality(resold) > 0 then
             perform bms.hold_take_back(room, resold);
+            -- No new version, for the seats were sold and are; but claims that were read before would take the new mark for stray.
+            room.frees := room.frees + 1;
         end if;
     end if;
     insert into bms.hold_sales as s (shard, show_id, order_id, owner, seats)

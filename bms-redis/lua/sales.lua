@@ -105,7 +105,11 @@ local function sell(order, id, owner, seats)
     local part = found == SOLD and resold or added
     part[#part + 1] = new[i]
   end
-  if #resold > 0 then take_back(resold) end
+  if #resold > 0 then
+    take_back(resold)
+    -- No new version, for the seats were sold and are; but claims that were read before would take the new mark for stray.
+    frees = frees + 1
+  end
   if #new > 0 then
     for _, seat in ipairs(new) do bought.seats[#bought.seats + 1] = seat end
     write_sale(order, bought)

@@ -16,6 +16,6 @@ local NUMBERS = '>dddddddBc0'
 local HEAD = '>c1I6I5I5'
 local call, pack, unpack_as, format = redis.call, struct.pack, struct.unpack, string.format
 
--- The show's numbers: occupancy version, count of what was freed after it had been sold, a time before which no hold
+-- The show's numbers: occupancy version, count of what makes claims out of date, a time before which no hold
 -- ends, seats held, seats sold, seats of the plan, last write, and the id of the plan ('' until the show is primed).
 local version, frees, due, held, sold, size, touched, layout

@@ -137,7 +137,9 @@ pub struct ShowClaims {
 /// see whether it is out of date. Opaque: only the store that gave it reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Fence {
-    /// Counts what was freed after it had been sold, and the orders that were unlinked from their holds. Starts anew, at an instant, when the store has forgotten the show.
+    /// Counts what makes claims that were read before out of date: what was freed after it had been sold, what was sold
+    /// while it was marked as another order's, and the orders that were unlinked from their holds. Starts anew, at an
+    /// instant, when the store has forgotten the show.
     pub frees: u64,
     /// The occupancy version.
     pub version: u64,
@@ -153,7 +155,7 @@ pub enum Restored {
         /// Seats that were marked sold and are not any more.
         freed: u32,
     },
-    /// Something sold was freed, or an order ended, since the fence: read the durable store again.
+    /// Something sold was freed or sold to another, or an order ended, since the fence: read the durable store again.
     Stale(Fence),
 }
 

@@ -300,18 +300,23 @@ impl Room {
         self.grow(sold.seats.iter().last().map_or(0, |last| last.saturating_add(1)));
         self.cut_short(&sold.seats, sold.hold, now);
         self.command(sold.hold, None, HoldCommand::Consume { order: sold.order }, now);
-        let mut added = SeatSet::new();
+        let (mut added, mut resold) = (SeatSet::new(), false);
         for seat in sold.seats.iter() {
             match self.buyers.insert(seat, sold.order) {
                 Some(buyer) if buyer == sold.order => continue,
                 // The cancellation of the order before was missed.
-                Some(_) => self.untally(seat),
+                Some(_) => {
+                    self.untally(seat);
+                    resold = true;
+                }
                 None => added.push(seat),
             }
             self.sold.insert(seat);
             let owner = self.users.add(&sold.owner, 0, 1);
             self.set_seat(seat, owner, NONE);
         }
+        // No new version, for the seats were sold and are; but claims that were read before would take the new mark for stray.
+        self.frees += u64::from(resold);
         let count = u32::try_from(added.len()).unwrap_or(u32::MAX);
         self.changed(Kind::Sold, added);
         count

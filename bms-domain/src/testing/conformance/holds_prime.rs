@@ -156,6 +156,27 @@ pub(crate) async fn a_stray_sold_seat_is_freed_when_nothing_changed(case: Holds)
     assert!(matches!(case.restore(&claims(&[(1, "ann"), (2, "ann")], &[]), before.fence).await, Restored::Stale(_)));
 }
 
+/// P2: a sale on seats that are still marked as sold to a cancelled order is no new version: claims that were read before it
+/// do not take its marks away.
+pub(crate) async fn a_restore_read_before_a_seat_was_sold_again_is_stale(case: Holds) {
+    case.prime().await;
+    case.sell(&sold_to(1, "ann", &[1, 2])).await;
+    let fence = case.occupancy().await.fence;
+    let read = claims(&[], &[]);
+    case.sell(&sold_to(2, "bob", &[2])).await;
+    let Restored::Stale(newer) = case.restore(&read, fence).await else {
+        panic!("expected Stale: seat 2 was sold since the fence")
+    };
+    case.expect_seats(&[], &[1, 2]).await;
+    let read = ShowClaims { sold: vec![sold_to(2, "bob", &[2])], ..read };
+    assert_eq!(case.restore(&read, newer).await, Restored::Done { added: 0, freed: 1 });
+    case.expect_seats(&[], &[2]).await;
+    // The same sale told again, by a restore or not, outdates nothing.
+    let fence = case.occupancy().await.fence;
+    case.sell(&sold_to(2, "bob", &[2])).await;
+    assert_eq!(case.restore(&read, fence).await, Restored::Done { added: 0, freed: 0 });
+}
+
 /// P12: a seat that was sold after the claims were read is not freed by them.
 pub(crate) async fn a_stray_sold_seat_stays_when_something_changed(case: Holds) {
     case.prime().await;

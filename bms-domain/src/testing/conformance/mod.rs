@@ -197,6 +197,7 @@ suite!(
         holds_prime::a_first_restore_read_before_a_free_is_stale,
         holds_prime::a_stray_sold_seat_is_freed_when_nothing_changed,
         holds_prime::a_stray_sold_seat_stays_when_something_changed,
+        holds_prime::a_restore_read_before_a_seat_was_sold_again_is_stale,
         holds_prime::a_restore_read_before_an_order_ended_does_not_link_it_again,
         holds_prime::a_restore_read_before_an_order_expired_takes_nothing_from_anybody,
         holds_prime::another_plan_has_all_that_was_told,
