@@ -12,7 +12,8 @@
 //!    states. To a stranger the hold is not there.
 //! 4. `mark_sold` and `mark_free` follow the order store, which decides: they never refuse, and may come twice.
 //! 5. `restore` takes in what the order store knows. That was read a while ago, so it comes with the [`Fence`] that was
-//!    given out before: if something sold was freed since, it is refused, and if anything changed, it adds what is sold and no more.
+//!    given out before: if something sold was freed since, or sold to another, it is refused, and if anything changed, it adds
+//!    what is sold and no more.
 //! 6. `occupancy`, `counts` and `changes` show a seat as held or sold, never both, with a version that grows with
 //!    every change. Whoever follows the changes has the occupancy.
 //!    `newest` is for caches: the version that is known without asking. A store that is not told of changes leaves it out.
@@ -68,7 +69,7 @@ struct Show {
     /// Orders whose seats were freed: news of their sale that comes later is old.
     cancelled: BTreeSet<OrderId>,
     version: u64,
-    /// How often something sold was freed.
+    /// How often claims that were read before went out of date.
     frees: u64,
     /// What came with each version, without a gap.
     log: BTreeMap<u64, OccupancyChange>,
@@ -274,7 +275,13 @@ impl Show {
             let until = claims.restored_until(pending, now);
             let (order, cover, longest_life) = (pending.order, until.since(now), Duration::MAX);
             let link = HoldCommand::BeginCheckout { order, cover, longest_life };
+            let has_order = |hold: &Hold| matches!(hold.state, HoldState::Held { order: Some(_), .. });
+            let meets = |hold: &Hold| hold.id != pending.hold && hold.seats.iter().any(|seat| pending.seats.contains(seat));
             if !matches!(self.command(pending.hold, link, now), HoldChange::Done(_)) {
+                // Of a hold with an order that order may have been made since the claim was read: then the claim is over.
+                if self.live().any(|hold| has_order(hold) && meets(hold)) {
+                    continue;
+                }
                 self.cut_short(&pending.seats, pending.hold, now);
                 let hold = Hold {
                     id: pending.hold,

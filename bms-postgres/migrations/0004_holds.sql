@@ -405,6 +405,16 @@ begin
 end
 $$;
 
+-- Whether there is a hold on one of the seats, as the marks say: seldom, and only then holds are looked through.
+create function bms.hold_is_under(room bms.hold_shows, wanted integer[]) returns boolean language plpgsql as $$
+begin
+    return exists (
+        select from bms.hold_masks(wanted) m
+        join bms.hold_seats b on b.shard = room.shard and b.show_id = room.show_id and b.block = m.block
+        where bit_count(b.held & m.mask) > 0);
+end
+$$;
+
 -- `CutShort` in the table, for every live hold on one of the seats: a late payment or a claim has won them. The planner takes
 -- arrays to be short, and would go through a long one again for each seat: so it is told to hash them, here and below.
 create function bms.hold_cut_short(room bms.hold_shows, won integer[]) returns bms.hold_shows
@@ -413,12 +423,7 @@ declare
     cut uuid[];
     freed integer[];
 begin
-    -- Holds are looked through only when the marks say that there is one: seldom.
-    if not exists (
-        select from bms.hold_masks(won) m
-        join bms.hold_seats b on b.shard = room.shard and b.show_id = room.show_id and b.block = m.block
-        where bit_count(b.held & m.mask) > 0
-    ) then
+    if not bms.hold_is_under(room, won) then
         return room;
     end if;
     cut := array(
@@ -589,8 +594,8 @@ begin
 end
 $$;
 
--- A pending order has its seats claimed: its hold is live and linked, and no other hold is on its seats. `claim` is the hold
--- as it is when it has to be made anew.
+-- A pending order has its seats claimed: its hold is live and linked, and no other hold is on its seats, unless that has an order
+-- too. `claim` is the hold as it is when it has to be made anew.
 create function bms.hold_bring_back(room bms.hold_shows, claim bms.holds) returns bms.hold_shows language plpgsql as $$
 declare
     hold bms.holds;
@@ -611,7 +616,16 @@ begin
         end if;
         return room;
     end if;
-    if found then
+    -- Of a hold that is linked an order may have been made since the claim was read, and then the claim is over. If not, that
+    -- order is refused, and the restore that follows brings this hold back.
+    if bms.hold_is_under(room, claim.seats) and exists (
+        select from bms.holds h
+        where h.shard = room.shard and h.show_id = room.show_id and h.state = 'HELD' and h.order_id is not null
+            and h.seats && claim.seats
+    ) then
+        return room;
+    end if;
+    if hold.id is not null then
         delete from bms.holds h where h.shard = claim.shard and h.id = claim.id;
         room.ended := room.ended - 1;
     end if;

@@ -87,7 +87,9 @@ while at <= #ARGV and (quiet or not primed) do
       write(hold)
       enqueue(id, hold.till)
     end
-  elseif fits then
+  -- Of a hold that is linked an order may have been made since the claim was read, and then the claim is over. If not, that
+  -- order is refused, and the restore that follows brings this hold back.
+  elseif fits and not has_order(seats) then
     cut_short(seats, id)
     mark(seats, HELD)
     call('HSET', RECORDS, id, pack(HEAD, 'L', now, lasts, lasts) .. body .. order)

@@ -22,6 +22,16 @@ local function cut_short(seats, except)
   end
 end
 
+-- Whether a live hold on one of the seats has an order.
+local function has_order(seats)
+  for i, found in ipairs(marks(seats)) do
+    local id = found == HELD and holder(seats[i])
+    local hold = id and read(id)
+    if hold and hold.state == 'L' then return true end
+  end
+  return false
+end
+
 -- What an order bought: whether that was freed since, its owner, and the seats that are still marked as its own.
 local function sale(order)
   local record = call('HGET', RECORDS, ORDER .. order)

@@ -271,8 +271,9 @@ pub trait HoldStore: Send + Sync + 'static {
     /// Takes in what the durable store knows, which must have been read after `fence` was given, and marks the show
     /// primed. Marks sold what is sold. Frees a seat that is marked sold and is not sold only when nothing has changed
     /// since the fence. Restores the holds of pending orders on a show that is not primed, or when nothing has changed
-    /// since the fence: a restored hold ends with its order and the grace, and that is its own end too. A show of
-    /// another seat plan starts anew: its live holds end.
+    /// since the fence: a restored hold ends with its order and the grace, and that is its own end too. Other holds on
+    /// its seats are cut short; but where one of them has an order linked, that order may have been made since the claims
+    /// were read, and the hold is not restored. A show of another seat plan starts anew: its live holds end.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.

@@ -398,7 +398,8 @@ impl Room {
         self.log.clear();
     }
 
-    /// A pending order has its seats claimed: its hold is live and linked, and no other hold is on its seats.
+    /// A pending order has its seats claimed: its hold is live and linked, and no other hold is on its seats, unless that has an
+    /// order too.
     fn restore_pending(&mut self, pending: &PendingClaim, layout: LayoutId, until: Timestamp, now: Timestamp) {
         if pending.seats.iter().any(|seat| self.sold.contains(seat) || seat >= self.held.seats()) {
             return;
@@ -407,6 +408,12 @@ impl Room {
             if let Some(HoldState::Held { until: end, order: None }) = self.live.state(slot) {
                 self.live.set(slot, end.max(until), Some(pending.order));
             }
+            return;
+        }
+        // Of a hold that is linked an order may have been made since the claim was read, and then the claim is over. If not, that
+        // order is refused, and the restore that follows brings this hold back.
+        let rivals = self.holds_on(&pending.seats, pending.hold);
+        if rivals.into_iter().any(|slot| matches!(self.live.state(slot), Some(HoldState::Held { order: Some(_), .. }))) {
             return;
         }
         self.cut_short(&pending.seats, pending.hold, now);

@@ -96,6 +96,27 @@ pub(crate) async fn a_pending_order_wins_over_a_hold_without_one(case: Holds) {
     case.expect_seats(&[2, 3], &[5]).await;
 }
 
+/// P8: a claim that was read ends no hold that has an order, for since it was read that order may have been made. Either the
+/// claim's order is over, or the other is refused: then the next restore brings its hold back.
+pub(crate) async fn a_restore_ends_no_hold_that_has_an_order(case: Holds) {
+    case.prime().await;
+    case.hold(1, "ann", &[1, 2]).await;
+    let linked = done(case.begin(1, "ann", &checkout(1)).await);
+    let read = claims(&[], &[pending(2, "bob", &[2, 3], REMAINING), pending(3, "cid", &[4], REMAINING)]);
+    let fence = case.occupancy().await.fence;
+    assert_eq!(case.restore(&read, fence).await, Restored::Done { added: 0, freed: 0 });
+    assert_eq!(case.get(1).await, Some(linked));
+    assert_eq!(case.get(2).await, None);
+    assert!(case.state(3).await.is_live(), "the hold of a claim that nothing stands against");
+    case.expect_seats(&[1, 2, 4], &[]).await;
+    done(case.store.end_checkout(hold(1), order(1)).await.unwrap());
+    let fence = case.occupancy().await.fence;
+    case.restore(&read, fence).await;
+    assert!(!case.state(1).await.is_live(), "a hold that shares a seat with a claim");
+    assert_eq!(held(&case.get(2).await.unwrap()).1, Some(order(2)));
+    case.expect_seats(&[2, 3, 4], &[]).await;
+}
+
 /// P6: the same restore again adds nothing, counts nothing twice and ends nothing.
 pub(crate) async fn restoring_twice_is_restoring_once(case: Holds) {
     let fence = case.not_primed(&the_show()).await;

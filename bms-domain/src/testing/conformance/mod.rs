@@ -192,6 +192,7 @@ suite!(
         holds_prime::a_restore_brings_pending_holds_back,
         holds_prime::a_restored_hold_is_its_owners_to_use,
         holds_prime::a_pending_order_wins_over_a_hold_without_one,
+        holds_prime::a_restore_ends_no_hold_that_has_an_order,
         holds_prime::restoring_twice_is_restoring_once,
         holds_prime::a_restore_read_before_a_free_is_stale,
         holds_prime::a_first_restore_read_before_a_free_is_stale,
