@@ -1,15 +1,15 @@
 //! A hold store of one's own: what the port asks for, written as plainly as it can be, and proven with the same suite as
 //! every other store. `cargo run --example custom_store`
 //!
-//! [`HoldStore`] has thirteen methods. Where they touch a show they do the same three things in one atomic step: tell the
+//! [`HoldStore`] has fourteen methods. Where they touch a show they do the same three things in one atomic step: tell the
 //! time by the store's own clock, end the holds whose time is over, then do what was asked. Here one lock makes the step
 //! atomic; over a database it is a transaction or a script. `PlainHolds::enter` is that step. In the order of the port:
 //!
 //! 1. `place` tells a request that came before of the hold it made; grants nothing while nobody has said what is sold;
 //!    keeps the limits; names every seat in the way; else holds all of the seats.
 //! 2. `get` tells of holds that ended, too.
-//! 3. `release`, `begin_checkout` and `end_checkout` ask [`hold::apply`] what becomes of the hold; it is the whole table of
-//!    states. To a stranger the hold is not there.
+//! 3. `release`, `begin_checkout`, `end_checkout` and `give_back` ask [`hold::apply`] what becomes of the hold; it is the whole
+//!    table of states. To a stranger the hold is not there.
 //! 4. `mark_sold` and `mark_free` follow the order store, which decides: they never refuse, and may come twice.
 //! 5. `restore` takes in what the order store knows. That was read a while ago, so it comes with the [`Fence`] that was
 //!    given out before: if something sold was freed since, or sold to another, it is refused, and if anything changed, it adds
@@ -277,6 +277,9 @@ impl Show {
             let link = HoldCommand::BeginCheckout { order, cover, longest_life };
             let has_order = |hold: &Hold| matches!(hold.state, HoldState::Held { order: Some(_), .. });
             let meets = |hold: &Hold| hold.id != pending.hold && hold.seats.iter().any(|seat| pending.seats.contains(seat));
+            if self.holds.get(&pending.hold).is_some_and(has_order) {
+                continue;
+            }
             if !matches!(self.command(pending.hold, link, now), HoldChange::Done(_)) {
                 // Of a hold with an order that order may have been made since the claim was read: then the claim is over.
                 if self.live().any(|hold| has_order(hold) && meets(hold)) {
@@ -373,6 +376,10 @@ impl HoldStore for PlainHolds {
 
     async fn end_checkout(&self, id: HoldId, order: OrderId) -> Result<HoldChange, StoreError> {
         Ok(self.command(id, None, HoldCommand::EndCheckout { order }))
+    }
+
+    async fn give_back(&self, id: HoldId, order: OrderId, until: Timestamp) -> Result<HoldChange, StoreError> {
+        Ok(self.command(id, None, HoldCommand::GiveBack { order, until }))
     }
 
     async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {

@@ -2,21 +2,24 @@
 //!
 //! The machine is [`apply`]: `(state, command, now) → new state | refusal`. No input or output, no clock, no randomness.
 //!
-//! | state    | `Release`   | `BeginCheckout` | `EndCheckout` | `Consume`  | `Expire`      | `CutShort` |
-//! |----------|-------------|-----------------|---------------|------------|---------------|------------|
-//! | HELD     | RELEASED ¹  | HELD, linked ²  | HELD, free ³  | CONSUMED   | EXPIRED ⁴     | EXPIRED    |
-//! | RELEASED | RELEASED    | refused         | RELEASED      | CONSUMED ⁵ | RELEASED      | RELEASED   |
-//! | EXPIRED  | refused     | refused         | EXPIRED       | CONSUMED ⁵ | EXPIRED       | EXPIRED    |
-//! | CONSUMED | refused     | refused         | CONSUMED      | CONSUMED   | CONSUMED      | CONSUMED   |
+//! | state    | `Release`   | `BeginCheckout` | `EndCheckout` | `GiveBack` | `Consume`  | `Expire`    | `CutShort` |
+//! |----------|-------------|-----------------|---------------|------------|------------|-------------|------------|
+//! | HELD     | RELEASED ¹  | HELD, linked ²  | HELD, free ³  | RELEASED ⁴ | CONSUMED   | EXPIRED ⁵   | EXPIRED    |
+//! | RELEASED | RELEASED    | refused         | RELEASED      | RELEASED   | CONSUMED ⁶ | RELEASED    | RELEASED   |
+//! | EXPIRED  | refused     | refused         | EXPIRED       | EXPIRED    | CONSUMED ⁶ | EXPIRED     | EXPIRED    |
+//! | CONSUMED | refused     | refused         | CONSUMED      | CONSUMED   | CONSUMED   | CONSUMED    | CONSUMED   |
 //!
 //! A HELD hold past its end is EXPIRED before the command is looked at, whether anybody swept it or not (promise P5).
 //!
 //! 1. Refused with `OrderPending` while an order is linked.
 //! 2. Linked to the first order that asked; asking again keeps that one. Prolonged to cover the order, each time anew
-//!    (the order may only now be made), and refused when the cover would pass the hold's longest life.
+//!    (the order may only now be made), by a millisecond at least while it is linked, so that its end tells whether anybody
+//!    has asked since; and refused when the cover would pass the hold's longest life.
 //! 3. Only from its own order. The hold falls back to its own end.
-//! 4. Refused with `NotDue` before its end.
-//! 5. Late payment recovery: the seats of an ended hold were sold after all.
+//! 4. Only while it is linked to that order and ends when it did then: else somebody else may be making the order, and it
+//!    stays as it is.
+//! 5. Refused with `NotDue` before its end.
+//! 6. Late payment recovery: the seats of an ended hold were sold after all.
 
 use std::time::Duration;
 
@@ -143,6 +146,13 @@ pub enum HoldCommand {
         /// The order.
         order: OrderId,
     },
+    /// Its order was refused by the durable store, and is not made by whoever linked it.
+    GiveBack {
+        /// The order.
+        order: OrderId,
+        /// When the hold ended as it was linked to the order.
+        until: Timestamp,
+    },
     /// Its order was confirmed.
     Consume {
         /// The order.
@@ -175,19 +185,23 @@ pub enum HoldRefusal {
     NotDue,
 }
 
+/// The least time that stores tell apart.
+const INSTANT: Duration = Duration::from_millis(1);
+
 /// The transition table, as one pure function.
 ///
 /// # Errors
 /// [`HoldRefusal`] when the table refuses the command; then the state is [`HoldState::at`]`(now)`.
 pub fn apply(state: HoldState, life: HoldLife, command: HoldCommand, now: Timestamp) -> Result<HoldState, HoldRefusal> {
-    use HoldCommand::{BeginCheckout, Consume, CutShort, EndCheckout, Expire, Release};
+    use HoldCommand::{BeginCheckout, Consume, CutShort, EndCheckout, Expire, GiveBack, Release};
     use HoldState::{Consumed, Expired, Held, Released};
 
     match (state.at(now), command) {
         (Held { order: None, .. }, Release) => Ok(Released { at: now }),
         (Held { order: Some(order), .. }, Release) => Err(HoldRefusal::OrderPending(order)),
         (Held { until, order: linked }, BeginCheckout { order, cover, longest_life }) => {
-            let until = now.plus(cover).max(until);
+            let least = if linked.is_some() { until.plus(INSTANT) } else { until };
+            let until = now.plus(cover).max(least);
             if until > life.created_at.plus(longest_life) {
                 return Err(HoldRefusal::TooOld);
             }
@@ -197,17 +211,21 @@ pub fn apply(state: HoldState, life: HoldLife, command: HoldCommand, now: Timest
             Ok(Held { until: life.own_end, order: None }.at(now))
         }
         (held @ Held { .. }, EndCheckout { .. }) => Ok(held),
+        (Held { until: end, order: Some(linked) }, GiveBack { order, until }) if linked == order && end == until => {
+            Ok(Released { at: now })
+        }
+        (held @ Held { .. }, GiveBack { .. }) => Ok(held),
         (Held { .. } | Released { .. } | Expired { .. }, Consume { order }) => Ok(Consumed { order, at: now }),
         (Held { .. }, Expire) => Err(HoldRefusal::NotDue),
         (Held { .. }, CutShort) => Ok(Expired { at: now }),
 
-        (released @ Released { .. }, Release | EndCheckout { .. } | Expire | CutShort) => Ok(released),
+        (released @ Released { .. }, Release | EndCheckout { .. } | GiveBack { .. } | Expire | CutShort) => Ok(released),
         (released @ Released { .. }, BeginCheckout { .. }) => Err(HoldRefusal::NotActive(released)),
 
-        (expired @ Expired { .. }, EndCheckout { .. } | Expire | CutShort) => Ok(expired),
+        (expired @ Expired { .. }, EndCheckout { .. } | GiveBack { .. } | Expire | CutShort) => Ok(expired),
         (Expired { .. }, Release | BeginCheckout { .. }) => Err(HoldRefusal::Expired),
 
-        (consumed @ Consumed { .. }, EndCheckout { .. } | Consume { .. } | Expire | CutShort) => Ok(consumed),
+        (consumed @ Consumed { .. }, EndCheckout { .. } | GiveBack { .. } | Consume { .. } | Expire | CutShort) => Ok(consumed),
         (consumed @ Consumed { .. }, Release | BeginCheckout { .. }) => Err(HoldRefusal::NotActive(consumed)),
     }
 }
@@ -232,15 +250,26 @@ mod tests {
         HoldCommand::BeginCheckout { order: order(n), cover, longest_life }
     }
 
-    /// The table in the module's documentation, cell by cell. Ten states (with their edges) by six commands.
+    /// The table in the module's documentation, cell by cell. Eight states (with their edges) by eight commands.
     #[test]
     fn every_pair_of_state_and_command_is_as_the_table_says() {
-        use HoldCommand::{Consume, CutShort, EndCheckout, Expire, Release};
+        use HoldCommand::{Consume, CutShort, EndCheckout, Expire, GiveBack, Release};
         use HoldRefusal::{NotActive, NotDue, OrderPending};
         use HoldState::{Consumed, Expired, Held, Released};
-        let commands = [Release, begin(1), EndCheckout { order: order(1) }, Consume { order: order(1) }, Expire, CutShort];
+        let give_back = |until| GiveBack { order: order(1), until: ts(until) };
+        let commands = [
+            Release,
+            begin(1),
+            EndCheckout { order: order(1) },
+            give_back(600_000),
+            give_back(599_999),
+            Consume { order: order(1) },
+            Expire,
+            CutShort,
+        ];
         let free = Held { until: ts(600_000), order: None };
         let linked = Held { until: ts(600_000), order: Some(order(1)) };
+        let [linked_again, other_again] = [1, 2].map(|n| Held { until: ts(600_001), order: Some(order(n)) });
         let other = Held { until: ts(600_000), order: Some(order(2)) };
         let past = Held { until: NOW, order: None };
         let past_linked = Held { until: NOW, order: Some(order(1)) };
@@ -249,19 +278,33 @@ mod tests {
         let expired_now = Expired { at: NOW };
         let consumed = Consumed { order: order(9), at: ts(5) };
         let sold = Consumed { order: order(1), at: NOW };
-        let gone = HoldRefusal::Expired;
-        let table: [(HoldState, [Result<HoldState, HoldRefusal>; 6]); 8] = [
-            (free, [Ok(Released { at: NOW }), Ok(linked), Ok(free), Ok(sold), Err(NotDue), Ok(expired_now)]),
-            (linked, [Err(OrderPending(order(1))), Ok(linked), Ok(free), Ok(sold), Err(NotDue), Ok(expired_now)]),
-            (other, [Err(OrderPending(order(2))), Ok(other), Ok(other), Ok(sold), Err(NotDue), Ok(expired_now)]),
-            (past, [Err(gone), Err(gone), Ok(expired_now), Ok(sold), Ok(expired_now), Ok(expired_now)]),
-            (past_linked, [Err(gone), Err(gone), Ok(expired_now), Ok(sold), Ok(expired_now), Ok(expired_now)]),
-            (released, [Ok(released), Err(NotActive(released)), Ok(released), Ok(sold), Ok(released), Ok(released)]),
-            (expired, [Err(gone), Err(gone), Ok(expired), Ok(sold), Ok(expired), Ok(expired)]),
+        let (gone, back, over) = (HoldRefusal::Expired, Released { at: NOW }, expired_now);
+        let waits = |n| OrderPending(order(n));
+        let not_active = |state| Err(NotActive(state));
+        let table: [(HoldState, [Result<HoldState, HoldRefusal>; 8]); 8] = [
+            (free, [Ok(back), Ok(linked), Ok(free), Ok(free), Ok(free), Ok(sold), Err(NotDue), Ok(expired_now)]),
+            (linked, [Err(waits(1)), Ok(linked_again), Ok(free), Ok(back), Ok(linked), Ok(sold), Err(NotDue), Ok(expired_now)]),
+            (other, [Err(waits(2)), Ok(other_again), Ok(other), Ok(other), Ok(other), Ok(sold), Err(NotDue), Ok(expired_now)]),
+            (past, [Err(gone), Err(gone), Ok(over), Ok(over), Ok(over), Ok(sold), Ok(over), Ok(over)]),
+            (past_linked, [Err(gone), Err(gone), Ok(over), Ok(over), Ok(over), Ok(sold), Ok(over), Ok(over)]),
             (
-                consumed,
-                [Err(NotActive(consumed)), Err(NotActive(consumed)), Ok(consumed), Ok(consumed), Ok(consumed), Ok(consumed)],
+                released,
+                [
+                    Ok(released),
+                    not_active(released),
+                    Ok(released),
+                    Ok(released),
+                    Ok(released),
+                    Ok(sold),
+                    Ok(released),
+                    Ok(released),
+                ],
             ),
+            (expired, [Err(gone), Err(gone), Ok(expired), Ok(expired), Ok(expired), Ok(sold), Ok(expired), Ok(expired)]),
+            (consumed, {
+                let same = Ok(consumed);
+                [not_active(consumed), not_active(consumed), same, same, same, same, same, same]
+            }),
         ];
         for (state, row) in table {
             for (command, expected) in commands.into_iter().zip(row) {

@@ -331,7 +331,10 @@ declare
     till timestamptz;
 begin
     select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
-    till := greatest(hold.ends_at, room.at + cover_ms * interval '1 millisecond');
+    -- While it is linked its end moves, so that it tells whether anybody has asked since.
+    till := greatest(
+        hold.ends_at + case when hold.order_id is null then interval '0' else interval '1 millisecond' end,
+        room.at + cover_ms * interval '1 millisecond');
     changed := (hold.state = 'HELD' and hold.owner = coalesce(by_owner, hold.owner)
         and till <= hold.created_at + longest_ms * interval '1 millisecond') is true;
     if changed then
@@ -361,6 +364,28 @@ begin
         hold.order_id := null;
         room := bms.hold_write(room, hold);
         room.frees := room.frees + 1;
+        perform bms.hold_save(room);
+    end if;
+    now := room.at;
+    now_version := room.version;
+end
+$$;
+
+-- `GiveBack` in the table.
+create function bms.hold_give_back(
+    given timestamptz, the_shard smallint, the_id uuid, the_order uuid, until timestamptz,
+    out changed boolean, out now timestamptz, out now_version bigint, out hold bms.holds
+) language plpgsql set search_path = '' as $$
+declare
+    room bms.hold_shows := bms.hold_enter_by(given, the_shard, the_id);
+begin
+    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
+    changed := (hold.state = 'HELD' and hold.order_id = the_order and hold.ends_at = until) is true;
+    if changed then
+        hold.state := 'RELEASED';
+        hold.ends_at := room.at;
+        hold.order_id := null;
+        room := bms.hold_write(room, hold);
         perform bms.hold_save(room);
     end if;
     now := room.at;

@@ -11,7 +11,9 @@ local hold = read(ARGV[3])
 if hold and hold.show ~= SHOW then return told(ELSEWHERE, hold) end
 local changes = false
 if hold and is_live(hold) and hold.till > now and (ARGV[4] == '' or ARGV[4] == hold.owner) then
-  local till = math.max(hold.till, now + ARGV[6])
+  -- While it is linked its end moves, so that it tells whether anybody has asked since.
+  local least = hold.state == 'L' and hold.till + 1 or hold.till
+  local till = math.max(least, now + ARGV[6])
   if till <= hold.created + ARGV[7] then
     changes = true
     if hold.state == 'H' then hold.state, hold.order = 'L', ARGV[5] end

@@ -287,6 +287,11 @@ impl HoldStore for RedisHolds {
         self.command(&lua::END_CHECKOUT, id, None, command, |call| call.arg(order.uuid())).await
     }
 
+    async fn give_back(&self, id: HoldId, order: OrderId, until: Timestamp) -> Result<HoldChange, StoreError> {
+        let args = |call: Call| call.arg(order.uuid()).number(until.as_millis());
+        self.command(&lua::GIVE_BACK, id, None, HoldCommand::GiveBack { order, until }, args).await
+    }
+
     async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {
         let call = restore::with_sale(self.of_show(&sold.show), sold)?;
         self.redis.run(&lua::MARK_SOLD, call, Effect::Writes).await.map(|_| ())

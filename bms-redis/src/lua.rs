@@ -44,6 +44,7 @@ scripts! {
     RELEASE = "release";
     BEGIN_CHECKOUT = "begin_checkout";
     END_CHECKOUT = "end_checkout";
+    GIVE_BACK = "give_back";
     MARK_SOLD = "mark_sold";
     MARK_FREE = "mark_free";
     RESTORE = "restore";

@@ -14,6 +14,7 @@ use bms_domain::store::{
     Begun, Changes, Checkout, Counts, Fence, Fingerprint, HoldChange, HoldStore, IdempotencyKey, IdempotencyStore, OccupancyRead,
     PlaceHold, Placed, Restored, ShowClaims, SoldSeats, StoreError,
 };
+use bms_domain::time::Timestamp;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -123,6 +124,10 @@ impl HoldStore for UnluckyHolds {
 
     async fn end_checkout(&self, id: HoldId, order: OrderId) -> Result<HoldChange, StoreError> {
         self.inner.end_checkout(id, order).await
+    }
+
+    async fn give_back(&self, id: HoldId, order: OrderId, until: Timestamp) -> Result<HoldChange, StoreError> {
+        self.inner.give_back(id, order, until).await
     }
 
     async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {

@@ -13,6 +13,18 @@ use crate::time::Timestamp;
 /// How often an order of a hold is begun anew: once for an ended order that is still linked, and once for a race.
 const CHECKOUT_ATTEMPTS: usize = 4;
 
+/// How a hold was linked to an order.
+#[derive(Clone, Copy)]
+struct Link {
+    order: OrderId,
+    /// When the hold ends since.
+    until: Timestamp,
+    /// When this call asked.
+    begun: Timestamp,
+    /// Whether this call made the link. Else another was before it, and may be making the order.
+    is_new: bool,
+}
+
 /// An order, and whether this call made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedOrder {
@@ -30,8 +42,8 @@ impl BookingService {
     ///
     /// # Errors
     /// `NotFound`, `Invalid` (customer), `HoldExpired`, `HoldNotActive`, `SalesClosed`, `SeatsUnavailable` when the
-    /// durable store says that a held seat is another order's (the hold is released then), `Unavailable`,
-    /// `OutcomeUnknown`.
+    /// durable store says that a held seat is another order's (the hold is released then, unless another call may be
+    /// making the order), `Unavailable`, `OutcomeUnknown`.
     pub async fn create_order(&self, caller: &Caller, hold: HoldId, customer: Customer) -> Result<PlacedOrder, Error> {
         check_customer(&customer)?;
         for _ in 0..CHECKOUT_ATTEMPTS {
@@ -43,10 +55,11 @@ impl BookingService {
                 HoldChange::Refused(held, refusal) => return self.order_of_uncovered_hold(caller, &held, refusal).await,
                 HoldChange::NotFound => return self.order_of_lost_hold(caller, hold).await,
             };
-            let HoldState::Held { order: Some(linked), .. } = held.state else {
+            let HoldState::Held { until, order: Some(linked) } = held.state else {
                 return Err(Error::Internal(format!("hold {hold} was not linked to an order")));
             };
-            if let Some(placed) = self.order_linked(caller, held, linked, begun, &customer).await? {
+            let link = Link { order: linked, until, begun, is_new: linked == fresh };
+            if let Some(placed) = self.order_linked(caller, held, link, &customer).await? {
                 return Ok(placed);
             }
         }
@@ -83,16 +96,16 @@ impl BookingService {
         }
     }
 
-    /// The hold is linked to `linked`: sees to it that this order exists. `None` when it had ended already: it is unlinked
-    /// now, and another can be begun.
+    /// The hold is linked: sees to it that its order exists. `None` when it had ended already: it is unlinked now, and
+    /// another can be begun.
     async fn order_linked(
         &self,
         caller: &Caller,
         held: Hold,
-        linked: OrderId,
-        begun: Timestamp,
+        link: Link,
         customer: &Customer,
     ) -> Result<Option<PlacedOrder>, Error> {
+        let linked = link.order;
         let listing = self.listing(&held.show).await?;
         if let Err(reason) = listing.check_sales(self.shared.clock.now()) {
             // The link stays: another call may be making the order right now, and a hold that is linked to no order only
@@ -103,7 +116,7 @@ impl BookingService {
             };
         }
         if held.layout != listing.layout().id() {
-            self.give_back(caller, &held, linked).await;
+            self.give_back(&held, link).await;
             return Err(Error::HoldExpired(held.id));
         }
         let order = NewOrder {
@@ -116,7 +129,7 @@ impl BookingService {
             price: held.price,
             customer: customer.clone(),
             // The hold is covered from the instant at which it was linked.
-            ttl: self.policy().order_ttl.saturating_sub(self.shared.clock.now().since(begun)),
+            ttl: self.policy().order_ttl.saturating_sub(self.shared.clock.now().since(link.begun)),
         };
         let creation = self.of_orders(self.orders().create(&order)).await.map_err(Error::changing(Subject::Order(linked)))?;
         match creation {
@@ -139,25 +152,28 @@ impl BookingService {
                 Ok(None)
             }
             Creation::Taken(seats) => {
-                self.give_back(caller, &held, linked).await;
+                self.give_back(&held, link).await;
                 Err(unavailable(&listing, &seats))
             }
             // The plan was decided for a change of the catalogue that did not come about: decide it anew.
             Creation::LayoutChanged(_) => match self.of_orders(self.orders().pin_layout(&held.show, held.layout)).await? {
                 LayoutPin::Pinned => Ok(None),
                 LayoutPin::InUse(_) => {
-                    self.give_back(caller, &held, linked).await;
+                    self.give_back(&held, link).await;
                     Err(unavailable(&listing, &held.seats))
                 }
             },
         }
     }
 
-    /// The hold store was wrong about a hold: ends it, and brings the show in line with the durable store (promise P10).
-    /// What is lost on the way is mended by the next conflict or the sweeper, so that errors are only logged.
-    async fn give_back(&self, caller: &Caller, held: &Hold, order: OrderId) {
-        self.unlink(held.id, order).await;
-        if let Err(error) = self.of_holds(self.holds().release(held.id, caller)).await {
+    /// The hold store was wrong about a hold: ends it, and brings the show in line with the durable store (promise P10). But
+    /// while another call may be making the same order, of claims that have ended meanwhile, the hold must stay (promise
+    /// P8): then it ends with a sale of its seats, or by its time. What is lost on the way is mended by the next conflict or
+    /// the sweeper, so that errors are only logged.
+    async fn give_back(&self, held: &Hold, link: Link) {
+        if link.is_new
+            && let Err(error) = self.of_holds(self.holds().give_back(held.id, link.order, link.until)).await
+        {
             tracing::warn!(hold = %held.id, %error, "a hold in conflict was not released");
         }
         if let Err(error) = self.reconcile(&held.show).await {

@@ -242,7 +242,8 @@ pub trait HoldStore: Send + Sync + 'static {
     async fn release(&self, id: HoldId, by: &Caller) -> Result<HoldChange, StoreError>;
 
     /// Links an order to the hold and prolongs it; see [`HoldCommand::BeginCheckout`](crate::hold::HoldCommand). The
-    /// hold that comes back names the linked order: the first one that asked.
+    /// hold that comes back names the linked order: the first one that asked. Each that asks while it is linked moves its
+    /// end, by a millisecond at least.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.
@@ -254,9 +255,19 @@ pub trait HoldStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn end_checkout(&self, id: HoldId, order: OrderId) -> Result<HoldChange, StoreError>;
 
+    /// Releases a hold whose order the durable store refused, if it is still linked to that order and ends when it did as the
+    /// caller linked it. Else another call has asked since, and may be making the order: the hold stays as it is. Only for
+    /// the call that made the link: another may be before it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the backend does not answer.
+    async fn give_back(&self, id: HoldId, order: OrderId, until: Timestamp) -> Result<HoldChange, StoreError>;
+
     /// Marks seats sold that the durable store sold, and the order's hold consumed. Another hold on one of the seats is
     /// cut short. Works on a show that is not primed too. Repeating it changes nothing, and neither does old news: after
-    /// [`mark_free`](Self::mark_free) of an order its sale is not marked again.
+    /// [`mark_free`](Self::mark_free) of an order its sale is not marked again. Old news of a cancellation that this store
+    /// was not told of, or has forgotten, cannot be known for old: it is believed until the next
+    /// [`restore`](Self::restore), and neither the hold that it ends nor the mark that it replaces decides who owns a seat.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.

@@ -307,6 +307,7 @@ faulty!(HoldStore as "holds" {
     fn release(id: HoldId, by: &Caller) -> Result<HoldChange, StoreError>;
     fn begin_checkout(id: HoldId, by: &Caller, checkout: &Checkout) -> Result<HoldChange, StoreError>;
     fn end_checkout(id: HoldId, order: OrderId) -> Result<HoldChange, StoreError>;
+    fn give_back(id: HoldId, order: OrderId, until: Timestamp) -> Result<HoldChange, StoreError>;
     fn mark_sold(sold: &SoldSeats) -> Result<(), StoreError>;
     fn mark_free(sold: &SoldSeats) -> Result<(), StoreError>;
     fn restore(claims: &ShowClaims, fence: Fence) -> Result<Restored, StoreError>;

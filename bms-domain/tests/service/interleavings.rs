@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bms_domain::catalogue::CatalogueDocument;
 use bms_domain::error::Error;
+use bms_domain::hold::HoldState;
 use bms_domain::payment::PaymentStatus;
-use bms_domain::store::{LayoutPin, OrderStore};
+use bms_domain::store::{Creation, LayoutPin, NewOrder, OrderStore};
 use bms_domain::testing::{Fault, Gate, sample};
 use futures::FutureExt as _;
 use futures::executor::block_on;
@@ -53,6 +54,70 @@ fn a_failed_call_does_not_uncover_the_order_of_another() {
         let pending = rig.order_of(1).await.unwrap().state.is_pending();
         let released = rig.service.release_hold(&user_of("ann"), Rig::hold_id(1)).await;
         assert!(!(pending && released.is_ok()));
+    });
+}
+
+/// An order of another process for seat 1, which the hold store never heard of. It waits for a minute.
+async fn another_claims_seat_1(rig: &Rig) {
+    let order = NewOrder {
+        id: sample::order_id(&show(), 77),
+        hold: sample::hold_id(&show(), 77),
+        show: show(),
+        layout: sample::layout_id("hall-1"),
+        owner: sample::user("bob"),
+        seats: sample::seat_list(&sample::seats(&[1])),
+        price: sample::euro(5),
+        customer: sample::customer(),
+        ttl: MINUTE,
+    };
+    assert!(matches!(rig.orders.create(&order).await.unwrap(), Creation::Created(_)));
+}
+
+/// Fails unless the order of hold 1 waits, and the hold with it.
+async fn expect_order_1_covered(rig: &Rig) {
+    let order = rig.order_of(1).await.unwrap();
+    assert!(order.state.is_pending(), "{:?}", order.state);
+    let hold = rig.service.hold(&user_of("ann"), Rig::hold_id(1)).await.unwrap().hold.state;
+    assert!(matches!(hold, HoldState::Held { order: Some(linked), .. } if linked == order.id), "{hold:?}");
+}
+
+/// P8: a call that was refused does not give the hold back by which another call has made the order since.
+#[test]
+fn a_refused_call_does_not_uncover_the_order_of_a_later_one() {
+    block_on(async {
+        let rig = Rig::new().await;
+        rig.place("ann", &[1], 1).await.unwrap();
+        another_claims_seat_1(&rig).await;
+        rig.faults.heal();
+        let gate = Gate::new();
+        rig.faults.at_nth("holds.give_back", 0, Fault::WaitBefore(gate.clone()));
+        let mut refused = pin!(rig.order("ann", 1));
+        assert!(futures::poll!(refused.as_mut()).is_pending());
+        rig.clock.advance(MINUTE);
+        rig.order("ann", 1).await.unwrap();
+        gate.open();
+        assert!(matches!(refused.await, Err(Error::SeatsUnavailable(_))));
+        expect_order_1_covered(&rig).await;
+    });
+}
+
+/// P8: a call that was refused does not give the hold back by which an earlier call is making the order.
+#[test]
+fn a_refused_call_does_not_uncover_the_order_of_an_earlier_one() {
+    block_on(async {
+        let rig = Rig::new().await;
+        rig.place("ann", &[1], 1).await.unwrap();
+        another_claims_seat_1(&rig).await;
+        rig.faults.heal();
+        let gate = Gate::new();
+        rig.faults.at_nth("orders.create", 0, Fault::WaitBefore(gate.clone()));
+        let mut first = pin!(rig.order("ann", 1));
+        assert!(futures::poll!(first.as_mut()).is_pending());
+        assert!(matches!(rig.order("ann", 1).await, Err(Error::SeatsUnavailable(_))));
+        rig.clock.advance(MINUTE);
+        gate.open();
+        first.await.unwrap();
+        expect_order_1_covered(&rig).await;
     });
 }
 

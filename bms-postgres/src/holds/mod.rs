@@ -54,7 +54,7 @@ pub struct PostgresHolds {
 statements!(
     /// The statements of the hold store.
     HoldSql in "holds":
-    begin_checkout, changes, counts, end_checkout, get, mark_free, mark_sold, occupancy, place, release, restore, sweep
+    begin_checkout, changes, counts, end_checkout, get, give_back, mark_free, mark_sold, occupancy, place, release, restore, sweep
 );
 
 impl PostgresHolds {
@@ -225,6 +225,18 @@ impl HoldStore for PostgresHolds {
     async fn end_checkout(&self, id: HoldId, order: OrderId) -> Result<HoldChange, StoreError> {
         let end = || query(&self.sql.end_checkout).bind(self.now()).bind(number(id.shard())).bind(id.uuid()).bind(order.uuid());
         self.command(None, HoldCommand::EndCheckout { order }, end).await
+    }
+
+    async fn give_back(&self, id: HoldId, order: OrderId, until: Timestamp) -> Result<HoldChange, StoreError> {
+        let give_back = || {
+            query(&self.sql.give_back)
+                .bind(self.now())
+                .bind(number(id.shard()))
+                .bind(id.uuid())
+                .bind(order.uuid())
+                .bind(until.to_utc())
+        };
+        self.command(None, HoldCommand::GiveBack { order, until }, give_back).await
     }
 
     async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {

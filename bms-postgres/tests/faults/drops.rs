@@ -190,7 +190,7 @@ enum Needs {
 }
 
 /// Every call that changes something, with what has to be there before.
-const CALLS: [(&str, Needs, Call); 26] = [
+const CALLS: [(&str, Needs, Call); 27] = [
     ("create", Needs::Nothing, |on, n| Box::pin(async move { drop(on.orders.create(&wish(n)).await) })),
     ("settle", Needs::Order, |on, n| Box::pin(on.settle(n))),
     ("settle a failure", Needs::Order, |on, n| {
@@ -229,6 +229,13 @@ const CALLS: [(&str, Needs, Call); 26] = [
         Box::pin(async move {
             on.begin_checkout(n).await;
             drop(on.holds.end_checkout(hold(n).id, id(n)).await);
+        })
+    }),
+    ("give_back", Needs::Hold, |on, n| {
+        Box::pin(async move {
+            on.begin_checkout(n).await;
+            let held = on.holds.get(&[hold(n).id]).await.unwrap().remove(0).unwrap();
+            drop(on.holds.give_back(hold(n).id, id(n), held.expires_at()).await);
         })
     }),
     ("mark_sold", Needs::Hold, |on, n| Box::pin(async move { drop(on.holds.mark_sold(&sale(n)).await) })),

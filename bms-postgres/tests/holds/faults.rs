@@ -180,6 +180,8 @@ async fn each_operation_is_one_round_trip() {
         passed("begin_checkout");
         far.end_checkout(hold_id(n), order_id(n)).await.unwrap();
         passed("end_checkout");
+        far.give_back(hold_id(n), order_id(n), clock.now()).await.unwrap();
+        passed("give_back");
         far.release(hold_id(n), &by("ann")).await.unwrap();
         passed("release");
         far.mark_sold(&sold(n, "ann", &[n])).await.unwrap();

@@ -105,6 +105,10 @@ impl HoldStore for MemoryHolds {
         Ok(self.command(id, None, HoldCommand::EndCheckout { order }))
     }
 
+    async fn give_back(&self, id: HoldId, order: OrderId, until: Timestamp) -> Result<HoldChange, StoreError> {
+        Ok(self.command(id, None, HoldCommand::GiveBack { order, until }))
+    }
+
     async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.door(&sold.show, now).enter(|room| room.mark_sold(sold, now));

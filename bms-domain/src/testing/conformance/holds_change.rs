@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::hold_kit::{
     COVER, Holds, LONGEST, SEATS, TICK, TTL, by, checkout, done, held, hold, order, sold_to, taken, wish, wish_of,
 };
-use crate::hold::{HoldRefusal, HoldState};
+use crate::hold::{Hold, HoldRefusal, HoldState};
 use crate::id::Caller;
 use crate::store::{Checkout, HoldChange};
 use crate::testing::sample;
@@ -92,7 +92,8 @@ pub(crate) async fn checkout_never_shortens(case: Holds) {
     assert_eq!(held(&linked), (own_end, Some(order(1))));
 }
 
-/// P6, P8: beginning again gives the order that was linked first, and covers it anew: it may only now be made.
+/// P6, P8: beginning again gives the order that was linked first, and covers it anew: it may only now be made. Its end moves
+/// each time, by which the first tells that somebody else has asked.
 pub(crate) async fn the_first_order_stays_linked(case: Holds) {
     case.prime().await;
     case.hold(1, "ann", &[1]).await;
@@ -101,8 +102,46 @@ pub(crate) async fn the_first_order_stays_linked(case: Holds) {
     case.advance(TICK);
     let again = done(case.begin(1, "ann", &checkout(1)).await);
     assert_eq!(held(&again), (held(&first).0.plus(TICK), Some(order(1))));
-    assert_eq!(done(case.begin(1, "ann", &checkout(2)).await), again);
-    assert_eq!(case.get(1).await, Some(again));
+    let third = done(case.begin(1, "ann", &checkout(2)).await);
+    assert_eq!(held(&third), (held(&again).0.plus(TICK), Some(order(1))));
+    assert_eq!(case.get(1).await, Some(third));
+    // Also where the hold's own time is cover enough.
+    let own_end = case.hold(2, "ann", &[2]).await.life.own_end;
+    done(case.begin(2, "ann", &checkout(2)).await);
+    assert_eq!(held(&done(case.begin(2, "ann", &checkout(3)).await)), (own_end.plus(TICK), Some(order(2))));
+}
+
+/// P5, P6: whoever linked an order that was refused gives the hold back, once.
+pub(crate) async fn a_hold_in_conflict_is_given_back(case: Holds) {
+    case.prime().await;
+    case.hold(1, "ann", &[1, 2]).await;
+    let (until, _) = held(&done(case.begin(1, "ann", &checkout(1)).await));
+    let given = done(case.store.give_back(hold(1), order(1), until).await.unwrap());
+    assert_eq!(given.state, HoldState::Released { at: case.now() });
+    case.expect_seats(&[], &[]).await;
+    let ten: Vec<u32> = (0..10).collect();
+    case.hold(2, "ann", &ten).await;
+    case.advance(TICK);
+    assert_eq!(done(case.store.give_back(hold(1), order(1), until).await.unwrap()), given);
+    assert_eq!(case.store.give_back(hold(3), order(1), until).await.unwrap(), HoldChange::NotFound);
+    case.expect_seats(&ten, &[]).await;
+}
+
+/// P8: a hold is not given back once another has asked for its order, who may be making it; nor for another order; nor
+/// when it has no order.
+pub(crate) async fn a_hold_that_others_order_is_not_given_back(case: Holds) {
+    case.prime().await;
+    let free = case.hold(1, "ann", &[1]).await;
+    assert_eq!(done(case.store.give_back(hold(1), order(1), free.life.own_end).await.unwrap()), free);
+    let (until, _) = held(&done(case.begin(1, "ann", &checkout(1)).await));
+    let asked = done(case.begin(1, "ann", &checkout(2)).await);
+    assert_eq!(done(case.store.give_back(hold(1), order(1), until).await.unwrap()), asked);
+    let (now_until, _) = held(&asked);
+    assert_eq!(done(case.store.give_back(hold(1), order(2), now_until).await.unwrap()), asked);
+    case.expect_seats(&[1], &[]).await;
+    case.advance(TTL + TICK);
+    let ended = done(case.store.give_back(hold(1), order(1), now_until).await.unwrap());
+    assert_eq!(ended.state, HoldState::Expired { at: now_until });
 }
 
 /// P9: to anybody else the hold is not there; an administrator may order for its owner.
@@ -260,9 +299,14 @@ pub(crate) async fn release_and_checkout_never_both_win(case: Holds) {
         });
         let changes = case.race(tasks).await;
         let last = case.get(n).await.expect("a hold that is there, or ended just now");
+        // Its end moves with each that asks for the order.
+        let outcome = |hold: &Hold| match hold.state {
+            HoldState::Held { order, .. } => HoldState::Held { until: hold.life.own_end, order },
+            ended => ended,
+        };
         for change in &changes {
             if let HoldChange::Done(seen) = change {
-                assert_eq!(*seen, last, "round {n}: {changes:?}");
+                assert_eq!(outcome(seen), outcome(&last), "round {n}: {changes:?}");
             }
         }
         assert_eq!(case.occupancy().await.held.contains(n), last.state.is_live());

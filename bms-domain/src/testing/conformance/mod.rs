@@ -173,6 +173,8 @@ suite!(
         holds_change::ending_a_checkout_falls_back_to_the_holds_own_end,
         holds_change::ending_a_checkout_after_the_holds_own_end_frees_its_seats,
         holds_change::another_orders_end_does_not_unlink,
+        holds_change::a_hold_in_conflict_is_given_back,
+        holds_change::a_hold_that_others_order_is_not_given_back,
         holds_change::an_unknown_hold_is_not_found,
         holds_change::holds_of_two_shows_of_one_shard_are_told_apart,
         holds_change::release_and_checkout_never_both_win,

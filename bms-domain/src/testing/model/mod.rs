@@ -214,7 +214,8 @@ impl HoldModel {
         match hold.standing {
             Standing::Held { until, order } => {
                 let end = now.plus(ORDER_TTL);
-                let until = until.max(end.plus(GRACE));
+                let least = if order.is_some() { until.plus(Duration::from_millis(1)) } else { until };
+                let until = least.max(end.plus(GRACE));
                 if until > hold.placed_at.plus(LONGEST) {
                     return Answer::Refused;
                 }
@@ -237,6 +238,17 @@ impl HoldModel {
             let own_end = hold.own_end;
             hold.standing =
                 if now >= own_end { Standing::Expired(own_end) } else { Standing::Held { until: own_end, order: None } };
+        }
+        Answer::Done
+    }
+
+    /// The durable store refused order `number`; `alone`: nobody has asked for it since it was linked.
+    pub fn give_back(&mut self, number: Number, alone: bool) -> Answer {
+        let now = self.now;
+        let Some(hold) = self.holds.get_mut(&number) else { return Answer::NotFound };
+        if let (Standing::Held { order: Some(_), .. }, true) = (hold.standing, alone) {
+            hold.standing = Standing::Released(now);
+            self.waiting.remove(&number);
         }
         Answer::Done
     }

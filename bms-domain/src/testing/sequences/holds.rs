@@ -30,6 +30,7 @@ enum Step {
     Release(Number, u8),
     Begin(Number, u8),
     End(Number),
+    GiveBack(Number, bool),
     Sell(Number),
     SellAgain(Number),
     Free(Number),
@@ -58,6 +59,7 @@ impl ReferenceStateMachine for Machine {
             3 => (number.clone(), user.clone()).prop_map(|(number, user)| Step::Release(number, user)),
             6 => (number.clone(), user).prop_map(|(number, user)| Step::Begin(number, user)),
             3 => number.clone().prop_map(Step::End),
+            2 => (number.clone(), any::<bool>()).prop_map(|(number, alone)| Step::GiveBack(number, alone)),
             5 => number.clone().prop_map(Step::Sell),
             1 => number.clone().prop_map(Step::SellAgain),
             2 => number.prop_map(Step::Free),
@@ -100,6 +102,7 @@ fn take(model: &mut HoldModel, step: &Step) -> Vec<Answer> {
         Step::Release(number, user) => return vec![model.release(*number, *user)],
         Step::Begin(number, user) => return vec![model.begin(*number, *user)],
         Step::End(number) => return vec![model.end(*number)],
+        Step::GiveBack(number, alone) => return vec![model.give_back(*number, *alone)],
         Step::Sell(number) => {
             if let Some((owner, seats)) = model.holds.get(number).map(|hold| (hold.owner, hold.seats.clone())) {
                 model.sell(*number, owner, &seats);
@@ -198,6 +201,14 @@ impl<S: HoldStore> Rig<S> {
                 changed(&store.begin_checkout(hold_id(*number), &Caller::user(user(*by)), &checkout).await.unwrap())
             }
             Step::End(number) => changed(&store.end_checkout(hold_id(*number), order_id(*number)).await.unwrap()),
+            Step::GiveBack(number, alone) => {
+                let until = match before.holds.get(number).map(|hold| hold.standing) {
+                    Some(Standing::Held { until, .. }) => until,
+                    _ => before.now,
+                };
+                let seen = if *alone { until } else { until.minus(Duration::from_millis(1)) };
+                changed(&store.give_back(hold_id(*number), order_id(*number), seen).await.unwrap())
+            }
             Step::Sell(number) => {
                 let hold = &before.holds[number];
                 store.mark_sold(&sold_seats(*number, hold.owner, &hold.seats)).await.unwrap();
