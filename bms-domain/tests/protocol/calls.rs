@@ -4,7 +4,7 @@ use crate::guards::Guard;
 use crate::holds::HoldReply;
 use crate::orders::Creation;
 use crate::real::{Ask, Refused};
-use crate::state::{Call, ORDER_TTL, OrderIs, Replica};
+use crate::state::{Call, Link, ORDER_TTL, OrderIs, Replica};
 use crate::step::Step;
 
 /// How often an order of a hold is begun anew, as the service does.
@@ -33,19 +33,35 @@ pub(crate) enum Released {
 }
 
 impl Step<'_> {
-    /// Links an order to the hold. Says which, if the hold is still good.
-    fn begin(&mut self, user: usize) -> Result<u8, Ordered> {
-        let order = self.link(user).or(self.fresh_order(user)).ok_or(Ordered::NoRoom)?;
+    /// Links an order to the hold. Says which, and how, if the hold is still good.
+    fn begin(&mut self, user: usize) -> Result<(u8, Link), Ordered> {
+        let linked = self.link(user);
+        let order = linked.or(self.fresh_order(user)).ok_or(Ordered::NoRoom)?;
         match self.begin_checkout(user, order) {
-            HoldReply::Done => Ok(order),
+            HoldReply::Done => {
+                if let Some(Call::Linked { link: link @ Link::Alone, .. } | Call::GiveBack { link: link @ Link::Alone, .. }) =
+                    &mut self.state.users[user].call
+                {
+                    *link = Link::Asked;
+                }
+                Ok((order, if linked.is_some() { Link::Joined } else { Link::Alone }))
+            }
             HoldReply::Refused(_) | HoldReply::NotFound => Err(Ordered::Over),
+        }
+    }
+
+    /// Gives back a hold whose order was refused.
+    fn give_back(&mut self, user: usize, order: u8, link: Link) {
+        let guarded = self.on(Guard::GivenBackAlone);
+        if link != Link::Joined || !guarded {
+            self.ask_hold(user, Ask::GiveBack { order, asked: link == Link::Asked && guarded });
         }
     }
 
     /// An order is being made: its first step.
     pub(crate) fn start_order(&mut self, user: usize) {
-        if let Ok(order) = self.begin(user) {
-            self.state.users[user].call = Some(Call::Linked { order, age: 0, cut: false });
+        if let Ok((order, link)) = self.begin(user) {
+            self.state.users[user].call = Some(Call::Linked { order, age: 0, cut: false, link });
         }
     }
 
@@ -60,13 +76,13 @@ impl Step<'_> {
     pub(crate) fn continue_order(&mut self, user: usize, late: bool) {
         let Some(call) = self.state.users[user].call else { return };
         let next = match call {
-            Call::Linked { order, age, cut } => match self.create(user, order, self.time_left(age, late)) {
+            Call::Linked { order, age, cut, link } => match self.create(user, order, self.time_left(age, late)) {
                 Creation::Created => {
                     self.state.users[user].orders[usize::from(order)].known &= !cut;
                     None
                 }
                 Creation::Existing(found) => self.found(user, order, found),
-                Creation::Taken => Some(Call::GiveBack { order, step: 0 }),
+                Creation::Taken => Some(Call::GiveBack { order, link }),
             },
             Call::Relink { from, to } => {
                 self.unlink(user, from);
@@ -76,15 +92,13 @@ impl Step<'_> {
                 self.begin_checkout(user, to);
                 None
             }
-            Call::GiveBack { order, step } => {
-                match step {
-                    0 => self.unlink(user, order),
-                    1 => {
-                        self.ask_hold(user, Ask::Release);
-                    }
-                    _ => self.end_conflict(user),
-                }
-                (step < 2).then_some(Call::GiveBack { order, step: step + 1 })
+            Call::GiveBack { order, link } => {
+                self.give_back(user, order, link);
+                Some(Call::Reconcile)
+            }
+            Call::Reconcile => {
+                self.end_conflict(user);
+                None
             }
         };
         self.state.users[user].call = next;
@@ -120,22 +134,14 @@ impl Step<'_> {
     /// Making an order, and nothing comes between.
     pub(crate) fn order_at_once(&mut self, user: usize) -> Ordered {
         for _ in 0..CHECKOUT_ATTEMPTS {
-            let order = match self.begin(user) {
-                Ok(order) => order,
+            let (order, link) = match self.begin(user) {
+                Ok(linked) => linked,
                 Err(told) => return told,
             };
             let found = match self.create(user, order, self.time_left(0, false)) {
-                Creation::Created => {
-                    let gives_back = matches!(self.state.users[user].call, Some(Call::GiveBack { .. }));
-                    self.state.users[user].orders[usize::from(order)].known &= !gives_back;
-                    return Ordered::Pending;
-                }
+                Creation::Created => return Ordered::Pending,
                 Creation::Taken => {
-                    if let Some(Call::Linked { cut, .. }) = &mut self.state.users[user].call {
-                        *cut = true;
-                    }
-                    self.unlink(user, order);
-                    self.ask_hold(user, Ask::Release);
+                    self.give_back(user, order, link);
                     self.end_conflict(user);
                     return Ordered::Taken;
                 }

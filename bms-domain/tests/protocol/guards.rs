@@ -77,6 +77,8 @@ guards! {
     LongestLife,
     /// Only the order that a hold is linked to can unlink it.
     OwnOrderUnlinks,
+    /// A hold is given back only by the call that linked it, and only if no other has asked for its order since.
+    GivenBackAlone,
     /// A sale ends the holds of others on its seats.
     SaleCutsShort,
     /// A cancellation frees only the seats that are still marked as its own.
@@ -95,6 +97,10 @@ guards! {
     FreedOnlyInQuiet,
     /// A restore brings pending holds back to a primed show only when nothing has changed since its fence.
     PendingOnlyInQuiet,
+    /// A sale on seats that are marked as another order's outdates the claims that were read before.
+    ResaleOutdates,
+    /// A restore brings a pending hold back only where no other hold has an order.
+    LinkedHoldStands,
     /// Reading a map reconciles a show that has seats marked sold which are not.
     MapMends,
     /// A refused order reconciles its show.

@@ -31,6 +31,7 @@ fn what_falls(guard: Guard) -> (Promise, Bounds) {
         PrimedBeforePlace => (ExclusiveHolds, emptied),
         FreedOnlyInQuiet => (ExclusiveHolds, slow),
         ConflictReconciles => (ExclusiveHolds, duel),
+        ResaleOutdates => (ExclusiveHolds, Bounds { readers: true, ..cancelled }),
 
         WholeOrNothing => (AllOrNothing, pair),
         ClaimsEndWithOrder => (AllOrNothing, duel),
@@ -58,16 +59,19 @@ fn what_falls(guard: Guard) -> (Promise, Bounds) {
         CheckoutProlongs => (CheckoutIsCovered, duel),
         CoveredAnew => (CheckoutIsCovered, duel),
         GraceCoversDelay => (CheckoutIsCovered, duel),
+        GivenBackAlone => (CheckoutIsCovered, cancelled),
         OwnOrderUnlinks => (CheckoutIsCovered, Bounds { orders: 2, ..duel }),
         CancelledStaysFree => (CheckoutIsCovered, cancelled),
-        PendingRestored => (CheckoutIsCovered, emptied),
         StaleRestoreRefused => (CheckoutIsCovered, emptied_slow),
-        PendingOnlyInQuiet => (CheckoutIsCovered, slow),
+        LinkedHoldStands => (CheckoutIsCovered, Bounds { losses: 1, ..slow }),
         TimeCountsFromLink => (CheckoutIsCovered, duel),
         UnseenOrderIsPending => (CheckoutIsCovered, duel),
         SoldAfterSettled => (CheckoutIsCovered, duel),
 
         OwnerChecked => (OnlyTheOwner, duel),
+        PendingOnlyInQuiet => (OnlyTheOwner, slow),
+
+        PendingRestored => (SelfHealing, emptied),
     }
 }
 

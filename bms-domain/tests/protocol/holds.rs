@@ -1,6 +1,7 @@
 //! The hold store, one atomic step a function.
 
 use crate::guards::Guard;
+use crate::promises::Promise;
 use crate::real::{Ask, Refused, hold_after};
 use crate::state::{Call, GRACE, Hold, HoldIs, LONGEST, ORDER_TTL, Order, OrderIs, Replica, Seats, Seen, User};
 use crate::step::Step;
@@ -120,6 +121,9 @@ impl Step<'_> {
         if owner.orders[order].freed && self.on(Guard::CancelledStaysFree) {
             return;
         }
+        if owner.orders[order].is_cancelled_in_secret() {
+            self.believe_old_news(owner.seats);
+        }
         if self.on(Guard::SaleCutsShort) {
             self.cut_short(user, owner.seats);
         }
@@ -127,10 +131,21 @@ impl Step<'_> {
         if owner.seats & !self.state.marked() != 0 {
             self.new_version();
         }
+        if owner.seats & self.state.marked() & !owner.orders[order].marks != 0 && self.on(Guard::ResaleOutdates) {
+            self.outdate_readers();
+        }
         self.unmark(owner.seats);
         let order = &mut self.state.users[user].orders[order];
         order.marks = owner.seats;
         order.known = order.is.is_confirmed() && self.state.replica != Replica::TookOver;
+    }
+
+    /// A sale is told that was cancelled, and the hold store is not told of that. What it knows of others on the seats is lost
+    /// until the show is reconciled: see docs/evidence.md.
+    fn believe_old_news(&mut self, seats: Seats) {
+        for other in self.state.users.iter_mut().filter(|other| other.seats & seats != 0) {
+            other.orders.iter_mut().for_each(|order| order.known = false);
+        }
     }
 
     fn unmark(&mut self, seats: Seats) {
@@ -182,36 +197,55 @@ impl Step<'_> {
                 self.mark_sold(user, order);
             }
         }
-        let welcome = !noisy || !self.state.primed || !self.on(Guard::PendingOnlyInQuiet);
+        let late = noisy && self.state.primed;
+        let welcome = !late || !self.on(Guard::PendingOnlyInQuiet);
         for (user, order) in numbers() {
             if let Seen::Pending { left } = claims[user][order]
                 && welcome
                 && self.on(Guard::PendingRestored)
             {
-                self.restore_pending(user, order as u8, left);
+                self.restore_pending(user, order as u8, left, late);
             }
         }
         self.state.primed = true;
         true
     }
 
-    fn restore_pending(&mut self, user: usize, order: u8, left: u8) {
+    /// `late`: something has changed since the claim was read.
+    fn restore_pending(&mut self, user: usize, order: u8, left: u8, late: bool) {
         let owner = self.state.users[user];
         let ends = left + GRACE;
         if owner.seats & self.state.marked() != 0 {
             return;
         }
-        if let Some(Hold { is: HoldIs::Held { until, link }, own_end, life }) = owner.hold {
-            if link.is_none() {
-                let is = HoldIs::Held { until: until.max(ends), link: Some(order) };
-                self.state.users[user].hold = Some(Hold { is, own_end, life });
+        let waits = owner.orders[usize::from(order)].is.is_pending();
+        let restored = match owner.hold {
+            Some(Hold { is: HoldIs::Held { link: Some(_), .. }, .. }) => return,
+            Some(Hold { is: HoldIs::Held { until, link: None }, own_end, life }) => {
+                Hold { is: HoldIs::Held { until: until.max(ends), link: Some(order) }, own_end, life }
             }
-            return;
-        }
-        self.cut_short(user, owner.seats);
-        let is = HoldIs::Held { until: ends, link: Some(order) };
-        self.state.users[user].hold = Some(Hold { is, own_end: ends, life: LONGEST });
-        self.new_version();
+            _ => {
+                if self.is_linked_beside(user) && self.on(Guard::LinkedHoldStands) {
+                    return;
+                }
+                if late && !waits && self.state.held() & owner.seats != 0 {
+                    // A claim that is over takes a hold from somebody.
+                    self.breaks(Promise::OnlyTheOwner);
+                }
+                self.cut_short(user, owner.seats);
+                self.new_version();
+                Hold { is: HoldIs::Held { until: ends, link: Some(order) }, own_end: ends, life: LONGEST }
+            }
+        };
+        self.state.users[user].hold = Some(restored);
+        self.state.users[user].orders[usize::from(order)].known |= waits && self.state.replica != Replica::TookOver;
+    }
+
+    /// Whether another has a live hold with an order on some of a user's seats.
+    pub(crate) fn is_linked_beside(&self, user: usize) -> bool {
+        let seats = self.state.users[user].seats;
+        let mut others = (0..self.state.users.len()).filter(|other| *other != user);
+        others.any(|other| self.state.users[other].seats & seats != 0 && self.link(other).is_some())
     }
 
     /// A restore that nothing comes between.

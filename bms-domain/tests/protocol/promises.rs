@@ -20,6 +20,7 @@ pub(crate) enum Promise {
     LegalMovesOnly,
     CheckoutIsCovered,
     OnlyTheOwner,
+    SelfHealing,
 }
 
 impl Promise {
@@ -34,6 +35,7 @@ impl Promise {
             Self::LegalMovesOnly => "P7 legal moves only",
             Self::CheckoutIsCovered => "P8 checkout is covered",
             Self::OnlyTheOwner => "P9 only the owner",
+            Self::SelfHealing => "P10 self-healing",
         }
     }
 
@@ -56,6 +58,7 @@ pub(crate) fn always() -> Vec<Property<Protocol>> {
             .always(|world, state| state.broken != Some(Promise::LegalMovesOnly) && refusals_are_true(world, state)),
         Promise::CheckoutIsCovered.always(|_, state| checkouts_are_covered(state)),
         Promise::OnlyTheOwner.always(|_, state| state.broken != Some(Promise::OnlyTheOwner)),
+        Promise::SelfHealing.always(heals),
     ]
 }
 
@@ -193,6 +196,25 @@ fn checkouts_are_covered(state: &State) -> bool {
         })
 }
 
+/// P10: whatever the hold store has missed, lost or wrongly believed, one reconciliation mends it: exactly what is sold is marked
+/// sold and no hold is on it, and each order that waits has its hold. But for a failover, after which a hold may be linked to an
+/// older order, and for seats on which another hold is linked: that one is given back when its order is refused, or ends by its
+/// time.
+fn heals(world: &Protocol, state: &State) -> bool {
+    if state.replica == Replica::TookOver {
+        return true;
+    }
+    let mut step = Step::new(world, state);
+    step.reconcile();
+    let after = &step.state;
+    let waiting = (0..after.users.len()).flat_map(|user| [(user, 0), (user, 1)]);
+    after.marked() == after.sold()
+        && after.held() & after.sold() == 0
+        && waiting
+            .filter(|(user, order)| after.users[*user].orders[*order].is.is_pending())
+            .all(|(user, order)| Step::link_in(after, user).map(usize::from) == Some(order) || step.is_linked_beside(user))
+}
+
 fn at_times(name: &'static str, seen: fn(&Protocol, &State) -> bool) -> Property<Protocol> {
     Property::sometimes(name, seen)
 }
@@ -210,7 +232,7 @@ pub(crate) fn sometimes(world: &Protocol) -> Vec<Property<Protocol>> {
             state.users.iter().any(|user| user.orders.iter().any(|order| expired(order.is)) && state.sold() & user.seats != 0)
         }),
         at_times("a conflict is found by the order", |_, state| {
-            state.users.iter().any(|user| matches!(user.call, Some(Call::GiveBack { .. })))
+            state.users.iter().any(|user| matches!(user.call, Some(Call::GiveBack { .. } | Call::Reconcile)))
         }),
         at_times("a sale ends the hold of another", |_, state| {
             state.users.iter().any(|user| {
@@ -232,6 +254,9 @@ pub(crate) fn sometimes(world: &Protocol) -> Vec<Property<Protocol>> {
         }));
     }
     if bounds.cancels > 0 && bounds.payments > 1 {
+        sometimes.push(at_times("old news of a sale is believed", |_, state| {
+            state.orders().any(|order| order.is_cancelled_in_secret() && order.marks != 0)
+        }));
         sometimes.push(at_times("a cancelled seat is sold again", |_, state| {
             state
                 .users

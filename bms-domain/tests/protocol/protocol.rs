@@ -187,8 +187,7 @@ impl Protocol {
             for (news, wanted) in
                 [(News::Sold, known.tell.sold), (News::Free, known.tell.free), (News::Unlink, known.tell.unlink)]
             {
-                // The known gap of `Order::is_cancelled_in_secret` again, also when the hold store has lost what it was told.
-                if wanted && !(news == News::Sold && known.is.is_cancelled() && !known.freed) {
+                if wanted {
                     actions.push(Action::Tell { user, order, news });
                 }
             }
@@ -222,12 +221,7 @@ impl Protocol {
             None if self.bounds.readers => actions.push(Action::TakeFence),
             None => {}
             Some(Reader { has_read: false, .. }) => actions.extend([Action::ReadClaims, Action::DropReader]),
-            Some(Reader { has_read: true, .. }) => {
-                let is_misled =
-                    state.users.iter().any(|user| user.orders.iter().any(|order| order.misleads(user.hold.is_some())));
-                actions.extend((!is_misled).then_some(Action::Restore));
-                actions.push(Action::DropReader);
-            }
+            Some(Reader { has_read: true, .. }) => actions.extend([Action::Restore, Action::DropReader]),
         }
         if state.losses < self.bounds.losses {
             actions.push(Action::Forget);

@@ -67,9 +67,22 @@ pub(crate) fn user(number: usize) -> &'static UserId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Release,
-    BeginCheckout { order: u8, cover: u8, longest: u8 },
-    EndCheckout { order: u8 },
-    Consume { order: u8 },
+    BeginCheckout {
+        order: u8,
+        cover: u8,
+        longest: u8,
+    },
+    EndCheckout {
+        order: u8,
+    },
+    /// `asked`: another call has asked for the order since it was linked.
+    GiveBack {
+        order: u8,
+        asked: bool,
+    },
+    Consume {
+        order: u8,
+    },
     CutShort,
 }
 
@@ -98,6 +111,13 @@ pub(crate) fn hold_after(hold: Hold, ask: Ask) -> Result<Hold, Refused> {
             HoldCommand::BeginCheckout { order: id(order), cover: ticks(cover), longest_life: ticks(longest) }
         }
         Ask::EndCheckout { order } => HoldCommand::EndCheckout { order: id(order) },
+        Ask::GiveBack { order, asked } => {
+            let until = match hold.is {
+                HoldIs::Held { until, .. } => now.plus(ticks(until)),
+                _ => now,
+            };
+            HoldCommand::GiveBack { order: id(order), until: if asked { until.minus(Duration::from_millis(1)) } else { until } }
+        }
         Ask::Consume { order } => HoldCommand::Consume { order: id(order) },
         Ask::CutShort => HoldCommand::CutShort,
     };

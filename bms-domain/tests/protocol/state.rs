@@ -139,19 +139,9 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// It was cancelled, and the hold store is not told yet: it would believe old news of the sale. That is a known gap of P8,
-    /// and the model leaves it out: see docs/evidence.md.
+    /// It was cancelled, and the hold store does not know, or no more: it believes old news of the sale.
     pub(crate) fn is_cancelled_in_secret(&self) -> bool {
-        self.is.is_cancelled() && self.tell.free
-    }
-
-    /// It has ended since it was read, and the hold store cannot know: the same gap.
-    pub(crate) fn misleads(&self, hold_is_known: bool) -> bool {
-        match self.seen {
-            Seen::Nothing => false,
-            Seen::Pending { .. } => self.is.has_ended() && !hold_is_known,
-            Seen::Sold => self.is_cancelled_in_secret(),
-        }
+        self.is.is_cancelled() && !self.freed
     }
 }
 
@@ -182,12 +172,12 @@ pub(crate) struct Payment {
 /// An order that is being made, between two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Call {
-    /// The hold is linked; `age` ticks ago it began. `cut`: the hold was cut short since, or given back
-    /// by another call that found a conflict.
+    /// The hold is linked; `age` ticks ago it began. `cut`: the hold was cut short since.
     Linked {
         order: u8,
         age: u8,
         cut: bool,
+        link: Link,
     },
     /// The hold has another order: unlink the new one, then cover the other.
     Relink {
@@ -197,11 +187,23 @@ pub(crate) enum Call {
     Cover {
         to: u8,
     },
-    /// The seats are another's: unlink, release, reconcile.
+    /// The seats are another's: give the hold back, reconcile.
     GiveBack {
         order: u8,
-        step: u8,
+        link: Link,
     },
+    Reconcile,
+}
+
+/// How a call that makes an order linked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Link {
+    /// It was the first, and no other has asked since.
+    Alone,
+    /// It was the first.
+    Asked,
+    /// Another was before it.
+    Joined,
 }
 
 /// What a replica of the hold store has of a user.
