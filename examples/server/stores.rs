@@ -84,7 +84,12 @@ async fn connect(options: &StoreOptions, gateway: Arc<dyn PaymentGateway>) -> Re
         warn_of_volatile_orders(options)?;
     }
     if let Some(url) = given(&options.redis_url) {
-        let redis = Redis::connect(redis_config(url, options)?).await?;
+        let config = redis_config(url, options)?;
+        // With a database payments can be confirmed while Redis is away (P13), also by a server that was started meanwhile.
+        let redis = match given(&options.database_url) {
+            Some(_) => Redis::connect_or_wait(config).await?,
+            None => Redis::connect(config).await?,
+        };
         ports.holds = Arc::new(RedisHolds::new(redis.clone()));
         ports.idempotency = Arc::new(RedisIdempotency::new(redis));
     }

@@ -11,7 +11,7 @@ mod support;
 use std::process::{Command, Output};
 
 use bms_postgres::testing::Server as Postgres;
-use bms_redis::testing::Server as Redis;
+use bms_redis::testing::{Server as Redis, eventually};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -91,6 +91,23 @@ async fn a_redis_that_forgets_sells_nothing_twice() {
     assert_eq!(office.map().await, (json!(["A3"]), json!(["A1", "A2"])));
     let doctor = run(&url, &["doctor"]);
     assert_eq!(doctor.status.code(), Some(0), "{}", said(&doctor));
+}
+
+/// P13: a server that is started while Redis is away confirms payments, and holds seats when it is back.
+#[tokio::test]
+async fn a_server_that_has_never_seen_redis_confirms_payments() {
+    let (url, _) = database();
+    let redis = Redis::start().unwrap();
+    let options = ["--database-url", &url, "--redis-url", &redis.url()];
+    let order = BoxOffice::open_with(&options).ordered("ann", &["A1"]).await;
+    redis.kill();
+    let office = BoxOffice::open_with(&options);
+    body(office.hold("bob", &["A2"]).await, StatusCode::SERVICE_UNAVAILABLE).await;
+    office.paid("ann", &order).await;
+    redis.restart().unwrap();
+    eventually("a server that sees Redis", || async { office.get("/readyz").await.status() == StatusCode::OK }).await.unwrap();
+    office.is_refused("bob", &["A1", "A2"], &["A1"]).await;
+    office.held("bob", &["A2"]).await;
 }
 
 #[test]

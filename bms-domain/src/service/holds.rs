@@ -74,7 +74,7 @@ impl BookingService {
                 Placed::Taken(seats) => return Err(unavailable(&listing, &seats)),
                 Placed::TooMany { limit } => return Err(Error::TooManySeats { limit }),
                 Placed::IdTaken => return Err(Error::Internal(format!("hold id {} is another hold's", request.id))),
-                Placed::NotPrimed(fence) => self.prime(&listing, fence).await.map(|_| ())?,
+                Placed::NotPrimed(fence) => self.prime_together(&listing, fence).await?,
             }
         }
         Err(Error::Unavailable { dependency: "the hold store", source: None })

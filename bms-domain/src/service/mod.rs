@@ -32,7 +32,7 @@ use crate::id::{IdSource, SystemIds};
 use crate::payment::PaymentGateway;
 use crate::store::{CatalogueStore, HoldStore, IdempotencyStore, OrderStore, Outbox, StoreError};
 use crate::time::{Clock, SystemClock, Timer};
-use seatmap::MapCache;
+use seatmap::{MapCache, Primes};
 
 /// The implementations that a program wires together.
 #[derive(Clone)]
@@ -67,6 +67,7 @@ struct Shared {
     ids: Arc<dyn IdSource>,
     deadline: Option<(Duration, Arc<dyn Timer>)>,
     maps: MapCache,
+    primes: Primes,
 }
 
 /// Puts a [`BookingService`] together.
@@ -116,7 +117,7 @@ impl Builder {
         let Self { ports, policy, clock, ids, deadline } = self;
         policy.check(deadline.as_ref().map(|(limit, _)| *limit))?;
         let maps = MapCache::new(&policy);
-        Ok(BookingService { shared: Arc::new(Shared { ports, policy, clock, ids, deadline, maps }) })
+        Ok(BookingService { shared: Arc::new(Shared { ports, policy, clock, ids, deadline, maps, primes: Primes::default() }) })
     }
 }
 

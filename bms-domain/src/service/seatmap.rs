@@ -1,6 +1,7 @@
 //! The seat map: which seats of a show can be had.
 
 mod cache;
+mod primes;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::store::{Changes, Fence, Occupancy, OccupancyRead, Restored, ShowClaim
 pub(super) use cache::MapCache;
 pub use cache::SeatMapReads;
 use cache::{Found, Reading, Wanted};
+pub(super) use primes::Primes;
 
 /// A show's seats at one moment. Says nothing of who holds or owns a seat.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,11 +65,31 @@ impl BookingService {
             maps.count_shared();
             return Ok(map);
         }
+        self.read_for(show, &wanted).await
+    }
+
+    /// Which seats of a show can be had now. The hold store is read first and the durable store second, and the durable
+    /// store wins: a seat that was confirmed before this call began is never shown free (promise P12). Callers who come
+    /// together share a reading that began after all of them had called, and its error.
+    ///
+    /// # Errors
+    /// `NotFound` (the show), `Unavailable`.
+    pub async fn seat_map_fresh(&self, show: &ShowId) -> Result<Arc<SeatMap>, Error> {
+        self.read_for(show, &self.shared.maps.fresh()).await
+    }
+
+    /// How often seat maps were asked for, and how often the stores were read for them.
+    #[must_use]
+    pub fn seat_map_reads(&self) -> SeatMapReads {
+        self.shared.maps.reads()
+    }
+
+    async fn read_for(&self, show: &ShowId, wanted: &Wanted) -> Result<Arc<SeatMap>, Error> {
         let mut began = false;
         // Twice at most: a reading that was under way may have begun too early to have seen what is wanted; the next one
         // began after this call.
         let map = loop {
-            match self.find_or_fly(show, &wanted) {
+            match self.find_or_fly(show, wanted) {
                 Found::Kept(map) => break map,
                 Found::Flight { flight, is_new } => {
                     began |= is_new;
@@ -79,24 +101,9 @@ impl BookingService {
             }
         };
         if !began {
-            maps.count_shared();
+            self.shared.maps.count_shared();
         }
         Ok(map)
-    }
-
-    /// Which seats of a show can be had now. The hold store is read first and the durable store second, and the durable
-    /// store wins: a seat that was confirmed before this call began is never shown free (promise P12).
-    ///
-    /// # Errors
-    /// `NotFound` (the show), `Unavailable`.
-    pub async fn seat_map_fresh(&self, show: &ShowId) -> Result<Arc<SeatMap>, Error> {
-        Ok(self.read_and_keep(show).await?.map.clone())
-    }
-
-    /// How often seat maps were asked for, and how often the stores were read for them.
-    #[must_use]
-    pub fn seat_map_reads(&self) -> SeatMapReads {
-        self.shared.maps.reads()
     }
 
     fn find_or_fly(&self, show: &ShowId, wanted: &Wanted) -> Found {
@@ -143,21 +150,30 @@ impl BookingService {
     }
 
     /// The hold store's word on a show, after priming it if it must be.
-    async fn occupancy(&self, listing: &Listing) -> Result<Occupancy, Error> {
+    async fn occupancy(&self, listing: &Arc<Listing>) -> Result<Occupancy, Error> {
         let show = &listing.show().show_id;
         for _ in 0..PRIME_ATTEMPTS {
             match self.of_holds(self.holds().occupancy(show)).await? {
                 // A map of another plan: the catalogue has moved on, and nothing of the old plan was sold.
                 OccupancyRead::Known(known) if known.layout != listing.layout().id() => {
-                    self.prime(listing, known.fence).await?;
+                    self.prime_together(listing, known.fence).await?;
                 }
                 OccupancyRead::Known(known) => return Ok(known),
-                OccupancyRead::NotPrimed(fence) => {
-                    self.prime(listing, fence).await?;
-                }
+                OccupancyRead::NotPrimed(fence) => self.prime_together(listing, fence).await?,
             }
         }
         Err(Error::Unavailable { dependency: "the hold store", source: None })
+    }
+
+    /// Restores what the durable store knows of a show, which the hold store does not. Everybody finds that out at once, and
+    /// for a show that is nearly sold out it is much: callers who come together share one restoring, and its error.
+    pub(super) async fn prime_together(&self, listing: &Arc<Listing>, fence: Fence) -> Result<(), Error> {
+        let plan = (listing.show().show_id, listing.layout().id());
+        let priming = self.shared.primes.find_or_begin(plan, || {
+            let (service, listing) = (self.clone(), listing.clone());
+            async move { service.prime(&listing, fence).await.map(|_| ()).map_err(Arc::new) }.boxed()
+        });
+        priming.await.map_err(Error::of_all)
     }
 
     /// Restores what the durable store knows of a show into the hold store (promise P10). Says what that added and freed.

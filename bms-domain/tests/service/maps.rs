@@ -16,7 +16,7 @@ use bms_domain::store::{HoldStore as _, OccupancyRead, OrderStore as _, PlaceHol
 use bms_domain::testing::{Fault, Gate, sample};
 use bms_domain::time::{Clock as _, Timestamp};
 use futures::executor::block_on;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 
 use crate::rig::{HOUR, Rig, SEATS, admin, names, show, user_of};
 
@@ -68,6 +68,11 @@ type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<SeatMap>, Error>> + Send
 /// Somebody who has asked for the map and waits.
 fn asks(service: &BookingService) -> Asked<'_> {
     Box::pin(async { service.seat_map(&show()).await })
+}
+
+/// Somebody who has asked for a fresh one.
+fn asks_fresh(service: &BookingService) -> Asked<'_> {
+    Box::pin(async { service.seat_map_fresh(&show()).await })
 }
 
 async fn waits(asked: &mut Asked<'_>) {
@@ -178,9 +183,9 @@ fn a_fresh_map_is_read_and_is_the_one_that_is_kept() {
     });
 }
 
-/// A fresh map is not another's reading that began before it was asked for.
+/// A fresh map is not another's reading that began before it was asked for. Those who ask meanwhile share the next.
 #[test]
-fn a_fresh_map_waits_for_no_earlier_reading() {
+fn a_fresh_map_is_no_earlier_reading() {
     block_on(async {
         let rig = untold().await;
         let gate = Gate::new();
@@ -188,12 +193,42 @@ fn a_fresh_map_waits_for_no_earlier_reading() {
         let mut early = asks(&rig.service);
         waits(&mut early).await;
         held_elsewhere(&rig, 1, 1).await;
-        assert!(rig.map().await.held.contains(1));
+        let mut fresh: Vec<Asked<'_>> = (0..64).map(|_| asks_fresh(&rig.service)).collect();
+        for caller in &mut fresh {
+            waits(caller).await;
+        }
         gate.open();
-        // The early reading does not take the place of what was read since.
-        early.await.unwrap();
+        let (early, fresh) = join(early, join_all(fresh)).await;
+        assert!(!early.unwrap().held.contains(1));
+        assert!(fresh.into_iter().all(|map| map.unwrap().held.contains(1)));
         assert!(map(&rig).await.held.contains(1));
         assert_eq!(readings(&rig), 2);
+    });
+}
+
+/// P10: whoever finds that the hold store has forgotten a show waits for the one who restores it.
+#[test]
+fn many_callers_share_one_restoring() {
+    block_on(async {
+        let rig = &Rig::new().await;
+        let gate = Gate::new();
+        rig.faults.at_nth("orders.claims", 0, Fault::WaitBefore(gate.clone()));
+        let users: Vec<String> = (0..16).map(|n| format!("user-{n}")).collect();
+        let mut callers: Vec<_> =
+            (0..).zip(&users).map(|(n, user)| Box::pin(async move { rig.place(user, &[n], n).await })).collect();
+        for caller in &mut callers {
+            assert!(futures::poll!(caller.as_mut()).is_pending());
+        }
+        let mut looks = asks(&rig.service);
+        waits(&mut looks).await;
+        gate.open();
+        let (placed, _) = join(join_all(callers), looks).await;
+        assert!(placed.iter().all(Result::is_ok), "{placed:?}");
+        assert_eq!(rig.faults.count("orders.claims"), 1);
+        // It is not remembered: what is forgotten again is restored again.
+        rig.forget_now();
+        rig.map().await;
+        assert_eq!(rig.faults.count("orders.claims"), 2);
     });
 }
 

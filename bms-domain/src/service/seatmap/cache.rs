@@ -53,13 +53,19 @@ pub(super) struct Began {
     changes: u32,
 }
 
-/// What a map must have seen to answer a call: whatever this process knew of the show when the call began.
+/// What a map must have seen to answer a call.
 pub(super) struct Wanted {
+    /// The last reading that had begun when the call did.
+    number: u64,
+    /// What this process knew of the show then; `None` when only what was read since will do.
+    known: Option<Knowledge>,
+}
+
+/// What a process knows of a show.
+struct Knowledge {
     at: Timestamp,
     changes: u32,
     newest: Option<u64>,
-    /// The last reading that had begun.
-    number: u64,
 }
 
 impl Wanted {
@@ -68,9 +74,10 @@ impl Wanted {
         if number > self.number {
             return true;
         }
+        let Some(known) = &self.known else { return false };
         // A reading of the future was made before the clock was set back: nobody knows how old it is.
-        let is_young = at <= self.at && !at.plus(reading.life).has_passed(self.at);
-        is_young && changes == self.changes && self.newest.is_none_or(|newest| newest <= reading.map.version)
+        let is_young = at <= known.at && !at.plus(reading.life).has_passed(known.at);
+        is_young && changes == known.changes && known.newest.is_none_or(|newest| newest <= reading.map.version)
     }
 }
 
@@ -152,7 +159,13 @@ impl MapCache {
 
     /// What a map must have seen to answer a call that begins now. `newest` is what the hold store knows of.
     pub(super) fn wanted(&self, show: &ShowId, now: Timestamp, newest: Option<u64>) -> Wanted {
-        Wanted { at: now, changes: self.changes(show), newest, number: self.readings.load(Ordering::SeqCst) }
+        let known = Knowledge { at: now, changes: self.changes(show), newest };
+        Wanted { known: Some(known), ..self.fresh() }
+    }
+
+    /// What is wanted of a call that begins now and takes nothing that was read before.
+    pub(super) fn fresh(&self) -> Wanted {
+        Wanted { number: self.readings.load(Ordering::SeqCst), known: None }
     }
 
     /// Whether a map of the show is kept, good enough or not.
