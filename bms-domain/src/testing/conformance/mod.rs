@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::channel::oneshot;
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 
 use super::backend::race;
 use super::{Backend, ManualClock, Runtime};
@@ -72,6 +72,9 @@ impl<S: ?Sized> Case<S> {
     }
 }
 
+/// A rule and its name.
+type Rule<S> = (&'static str, fn(Case<S>) -> BoxFuture<'static, ()>);
+
 /// Runs rules, and remembers which failed.
 struct Report {
     suite: &'static str,
@@ -79,7 +82,7 @@ struct Report {
 }
 
 impl Report {
-    async fn run(&mut self, rule: &'static str, body: impl Future<Output = ()> + Send) {
+    async fn run(&mut self, rule: &'static str, body: BoxFuture<'static, ()>) {
         let (ended, watch) = mpsc::channel::<()>();
         let (give_up, late) = oneshot::channel::<()>();
         thread::spawn(move || {
@@ -87,8 +90,7 @@ impl Report {
                 let _ = give_up.send(());
             }
         });
-        let body = std::pin::pin!(AssertUnwindSafe(body).catch_unwind());
-        let outcome = select(body, late).await;
+        let outcome = select(AssertUnwindSafe(body).catch_unwind(), late).await;
         drop(ended);
         match outcome {
             Either::Left((Ok(()), _)) => {}
@@ -125,13 +127,15 @@ macro_rules! suite {
             B::Store: $port + Sized,
         {
             let mut report = Report { suite: $title, failed: Vec::new() };
-            $(
+            // One after another from a table: written out, all of them together would need more than a small stack.
+            let rules: &[Rule<dyn $port>] = &[$((stringify!($rule), |case| Box::pin($rule(case)))),*];
+            for (name, rule) in rules {
                 let clock = ManualClock::new();
                 let fresh = backend.fresh(clock.clone()).await;
                 let case: Case<dyn $port> =
                     Case { store: fresh.store, clock, runtime: backend.runtime(), _guard: fresh.guard };
-                report.run(stringify!($rule), $rule(case)).await;
-            )*
+                report.run(name, rule(case)).await;
+            }
             report.finish();
         }
     };
