@@ -6,11 +6,18 @@
 -- Gives  the commands that this user may not use.
 
 local denied = {}
+
+-- A server that is full, cannot save, lacks replicas or has become one refuses for now, whoever asks. Of rights Redis speaks
+-- as 'The user executing the script …' before 7.2, and with the code NOPERM since; a command that was renamed away is unknown.
+local function is_denial(refusal)
+  for _, words in ipairs({ '^-?NOPERM', 'The user executing the script', 'Unknown Redis command' }) do
+    if string.find(refusal, words) then return true end
+  end
+end
+
 local function try(command, ...)
   local answer = redis.pcall(command, ...)
-  local failed = type(answer) == 'table' and answer.err
-  -- A server that is full or cannot save refuses for now, whoever asks.
-  if failed and not string.find(failed, '^-?OOM') and not string.find(failed, '^-?MISCONF') then denied[#denied + 1] = command end
+  if type(answer) == 'table' and answer.err and is_denial(answer.err) then denied[#denied + 1] = command end
 end
 
 local function look_up(name, ...)

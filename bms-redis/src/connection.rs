@@ -204,11 +204,15 @@ async fn check_rights(link: &Link, config: &RedisConfig) -> Result<Vec<Warning>,
     let call = keys.iter().fold(Call::new(), Call::key).number(u8::from(matches!(link, Link::Cluster(_))));
     let answer = match link.run(Order::Script(&lua::CHECK, &call), by).await.map_err(|failure| connecting(failure, &server)) {
         Ok(answer) => answer,
-        Err(error @ (Error::NotPermitted { .. } | Error::Unauthenticated { .. })) => return Err(error),
-        // In a cluster this may be one node of many: a program starts all the same, and shows of the others are sold.
-        Err(_) => return Ok(Vec::new()),
+        // This is one node of many: a program starts all the same, and shows of the others are sold.
+        Err(error) if matches!(link, Link::Cluster(_)) && error.is_absence() => {
+            tracing::warn!(%error, "it is not known whether the user of Redis may do all that is needed");
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
     };
-    let mut commands: Vec<String> = redis::from_redis_value(answer).unwrap_or_default();
+    let unreadable = |error| Error::NotRedis { server: Arc::clone(&server), source: Some(Arc::new(error)) };
+    let mut commands: Vec<String> = redis::from_redis_value(answer).map_err(unreadable)?;
     let untold = commands.extract_if(.., |command| command == "SPUBLISH").count() > 0;
     let unheard = commands.extract_if(.., |command| ["SSUBSCRIBE", "SUNSUBSCRIBE"].contains(&command.as_str())).count() > 0;
     if !commands.is_empty() {
@@ -225,7 +229,9 @@ async fn ask(node: &Node, command: &redis::Cmd, by: Instant) -> Result<Value, Fa
 fn connecting(failure: Failure, server: &Arc<str>) -> Error {
     match failure {
         Failure::Refused(error) | Failure::Lost(error) => error,
-        Failure::Broken(_) => Error::NotRedis { server: Arc::clone(server), source: None },
+        Failure::Broken(detail) => {
+            Error::NotRedis { server: Arc::clone(server), source: Some(Arc::new(std::io::Error::other(detail))) }
+        }
     }
 }
 

@@ -159,6 +159,16 @@ fn pretend(answer: impl Fn(&str) -> String + Send + 'static) -> String {
     url
 }
 
+/// A server of this version, which answers everything else with some words.
+fn pretend_version(version: &str, answer: &'static str) -> String {
+    let info = format!("redis_version:{version}\r\nrole:master\r\n");
+    pretend(move |command| match command {
+        command if command.contains("HELLO") => "%1\r\n+server\r\n+redis\r\n".to_owned(),
+        command if command.contains("INFO") && !command.contains("SETINFO") => format!("${}\r\n{info}\r\n", info.len()),
+        _ => answer.to_owned(),
+    })
+}
+
 #[tokio::test]
 async fn a_version_that_is_too_old_is_named_and_its_echo_of_the_password_is_not_repeated() {
     let before_6 = pretend(|command| {
@@ -168,16 +178,28 @@ async fn a_version_that_is_too_old_is_named_and_its_echo_of_the_password_is_not_
     let error = refused(config(&before_6)).await;
     assert!(matches!(error, Error::TooOld { .. }), "{error:?}");
 
-    let six = pretend(|command| match command {
-        command if command.contains("HELLO") => "%1\r\n+server\r\n+redis\r\n".to_owned(),
-        command if command.contains("INFO") && !command.contains("SETINFO") => {
-            let info = "redis_version:6.2.14\r\nrole:master\r\n";
-            format!("${}\r\n{info}\r\n", info.len())
-        }
-        _ => "+OK\r\n".to_owned(),
-    });
-    let error = refused(config(&six)).await;
+    let error = refused(config(&pretend_version("6.2.14", "+OK\r\n"))).await;
     assert!(matches!(&error, Error::TooOld { version, .. } if version == "6.2.14"), "{error:?}");
+}
+
+/// Nobody knows then whether the user may do what is needed: that is no permission.
+#[tokio::test]
+async fn a_look_at_the_rights_without_an_answer_is_an_absence_and_with_a_strange_one_an_error() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::start(&server).unwrap();
+    proxy.drop_reply_of("{check}");
+    let error = refused(config(proxy.url())).await;
+    assert!(matches!(error, Error::Lost { .. }), "{error:?}");
+    proxy.drop_reply_of("{check}");
+    let redis = Redis::connect_or_wait(config(proxy.url())).await.unwrap();
+    eventually("a connection", async || redis.ping().await.is_ok()).await.unwrap();
+    proxy.wait_until_dropped(2).unwrap();
+
+    for answer in [":1\r\n", "-ERR no scripts here\r\n"] {
+        let strange = pretend_version("7.0.15", answer);
+        let error = refused(config(&strange)).await;
+        assert!(matches!(error, Error::NotRedis { source: Some(_), .. }), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -191,6 +191,23 @@ async fn each_command_that_is_missing_is_named_at_the_start() {
     assert_eq!(missing(&of_another_database).await, [""; 0]);
 }
 
+/// P13: a server that refuses to write for now says nothing of rights, and what it denies for ever is told all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_no_writes_for_now_is_not_taken_for_one_that_permits_none() {
+    let line = line();
+    let server = server(&line);
+    for (setting, refusing, writing) in [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0")] {
+        server.command::<()>(&["CONFIG", "SET", setting, refusing]).unwrap();
+        assert_eq!(missing(&url(&server)).await, [""; 0], "{setting}");
+        set_user(&server, &line, "-hset -lrange");
+        assert_eq!(missing(&url(&server)).await, ["HSET", "LRANGE"], "{setting}");
+        set_user(&server, &line, "");
+        server.command::<()>(&["CONFIG", "SET", setting, writing]).unwrap();
+    }
+    let without = Server::builder().user(&line).config("rename-command LTRIM \"\"").start().unwrap();
+    assert_eq!(missing(&url(&without)).await, ["LTRIM"], "a command that is not there is as good as denied");
+}
+
 /// P11: what is not permitted is told as such, at once, and names the server without the user and his password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_and_channels_of_another_prefix_are_refused() {
