@@ -18,11 +18,12 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::dial::Endpoint;
-use super::link::{Order, judge};
+use super::link::{Order, is_unknown_script, judge, send_calls};
 use super::node::{Dial, Dialled, Event, Failure, Listener, Node, Pushed};
 use super::slots::{Address, Range, read_ranges, slot_of};
 use crate::config::{at, host_of};
 use crate::error::Error;
+use crate::script::{Call, Script};
 
 /// The map is asked for when something hints at a change, every so often while a node is down, and now and then anyway.
 const MAP_WHILE_DOWN: Duration = Duration::from_millis(250);
@@ -192,6 +193,40 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Calls a script several times: each node is sent what is for it in one piece, all at once. What a node sends on, and
+    /// has not carried out, goes on by itself.
+    pub(crate) async fn run_all(&self, script: &Script, calls: &[Call], deadline: Instant) -> Result<Vec<Value>, Failure> {
+        let map = self.shared.map.load_full();
+        let (mut of_nodes, mut has_hole) = (HashMap::<&Address, (&Peer, Vec<(usize, &Call)>)>::new(), false);
+        for (place, call) in calls.iter().enumerate() {
+            match map.owner(slot_of(Order::Script(script, call).key())) {
+                Some(peer) => of_nodes.entry(&peer.address).or_insert_with(|| (peer, Vec::new())).1.push((place, call)),
+                None => has_hole = true,
+            }
+        }
+        let answered = join_all(of_nodes.into_values().map(async |(peer, some)| {
+            let answers = send_calls(&peer.node, script, some.iter().map(|(_, call)| *call), deadline).await;
+            let answers = answers.inspect_err(|_| self.shared.hint.notify_one())?;
+            let settled = some.into_iter().zip(answers).map(async |((place, call), answer)| {
+                let is_left = is_unknown_script(&answer) || Redirect::read(&answer, &peer.address.host).is_some();
+                let answer = if is_left {
+                    self.run(Order::Script(script, call), deadline).await
+                } else {
+                    judge(&peer.node, answer).inspect_err(|_| self.shared.hint.notify_one())
+                };
+                answer.map(|answer| (place, answer))
+            });
+            join_all(settled).await.into_iter().collect::<Result<Vec<_>, _>>()
+        }));
+        let answered = answered.await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if has_hole {
+            return Err(self.unmapped());
+        }
+        let mut answers: Vec<(usize, Value)> = answered.into_iter().flatten().collect();
+        answers.sort_unstable_by_key(|(place, _)| *place);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
     fn owner(&self, slot: u16) -> Result<Arc<Peer>, Failure> {

@@ -98,10 +98,7 @@ impl Link {
     pub(crate) async fn run_all(&self, script: &Script, calls: &[Call], deadline: Instant) -> Result<Vec<Value>, Failure> {
         match self {
             Self::Node(node) => run_all(node, script, calls, deadline).await,
-            Self::Cluster(cluster) => {
-                let answers = calls.iter().map(|call| cluster.run(Order::Script(script, call), deadline));
-                join_all(answers).await.into_iter().collect()
-            }
+            Self::Cluster(cluster) => cluster.run_all(script, calls, deadline).await,
         }
     }
 }
@@ -156,15 +153,25 @@ async fn run(node: &Node, order: Order<'_>, deadline: Instant) -> Result<Value, 
     judge(node, answer)
 }
 
-/// One round trip; a second for those that find the script unknown.
 async fn run_all(node: &Node, script: &Script, calls: &[Call], deadline: Instant) -> Result<Vec<Value>, Failure> {
-    let mut by_hash = Pipeline::with_capacity(calls.len());
-    for call in calls {
+    let answers = send_calls(node, script, calls.iter(), deadline).await?;
+    answers.into_iter().map(|answer| judge(node, answer)).collect()
+}
+
+/// Sends calls to one node in one round trip; in a second those that find the script unknown.
+pub(crate) async fn send_calls<'a>(
+    node: &Node,
+    script: &Script,
+    calls: impl Iterator<Item = &'a Call> + Clone,
+    deadline: Instant,
+) -> Result<Vec<Value>, Failure> {
+    let mut by_hash = Pipeline::new();
+    for call in calls.clone() {
         by_hash.add_command(script.evalsha(call));
     }
     let mut answers = node.send_all(&by_hash, deadline).await?;
     let mut by_text = Pipeline::new();
-    for (call, _) in calls.iter().zip(&answers).filter(|(_, answer)| is_unknown_script(answer)) {
+    for (call, _) in calls.zip(&answers).filter(|(_, answer)| is_unknown_script(answer)) {
         // The first brings the text; after it the hash is known.
         let command = if by_text.is_empty() { script.eval(call) } else { script.evalsha(call) };
         by_text.add_command(command);
@@ -173,10 +180,11 @@ async fn run_all(node: &Node, script: &Script, calls: &[Call], deadline: Instant
     for answer in answers.iter_mut().filter(|answer| is_unknown_script(answer)) {
         *answer = second.next().unwrap_or(Value::Nil);
     }
-    answers.into_iter().map(|answer| judge(node, answer)).collect()
+    Ok(answers)
 }
 
-fn is_unknown_script(answer: &Value) -> bool {
+/// The node does not know the script that was called by its hash, and has done nothing.
+pub(crate) fn is_unknown_script(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 

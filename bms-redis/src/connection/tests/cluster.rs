@@ -29,6 +29,29 @@ async fn calls_find_their_node_also_after_flushes_and_from_any_seed() {
     assert_eq!(sizes.sum::<usize>(), 300);
 }
 
+/// The map is out of date, and the next owner does not know the script: each answer still stands where its call does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_go_out_together_follow_a_slot_that_has_moved() {
+    let cluster = Cluster::start().unwrap();
+    let redis = connect(&cluster.url()).await;
+    let script = Script::new("redis.call('INCR', KEYS[1]) return ARGV[1]");
+    let calls: Vec<Call> = (0..100).map(|n| Call::new().key(format!("{{{}}}{n}", n % 7)).number(n)).collect();
+    let slot = cluster.slot_of("{3}").unwrap();
+    for round in 1..=3_u32 {
+        let target = another(&cluster, cluster.owner_of(slot).unwrap());
+        tokio::task::block_in_place(|| cluster.move_slot(slot, target)).unwrap();
+        cluster.primaries().unwrap().iter().for_each(|node| node.command::<()>(&["SCRIPT", "FLUSH"]).unwrap());
+        let answers = redis.run_all(&script, calls.clone(), Effect::Writes).await.unwrap();
+        let answers: Vec<u32> = answers.into_iter().map(|answer| redis::from_redis_value(answer).unwrap()).collect();
+        assert!(answers.into_iter().eq(0..100));
+        for n in 0..100 {
+            let key = format!("{{{}}}{n}", n % 7);
+            let owner = cluster.owner_of(cluster.slot_of(&key).unwrap()).unwrap();
+            assert_eq!(owner.command::<u32>(&["GET", &key]).unwrap(), round, "{key} was counted once a round");
+        }
+    }
+}
+
 /// For a while the two keys of a call are on two nodes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_moves_under_load_without_a_lost_or_repeated_call() {
