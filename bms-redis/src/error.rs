@@ -193,6 +193,11 @@ impl Error {
         )
     }
 
+    /// Nobody has connected to the server yet.
+    pub(crate) fn not_connected(server: Arc<str>) -> Self {
+        Self::Unreachable { server, source: Arc::new(std::io::Error::from(std::io::ErrorKind::NotConnected)) }
+    }
+
     /// Why connecting to a server failed. Whatever is quoted has `password` taken out: an old Redis repeats the arguments
     /// of a command that it does not know, and HELLO carries the password.
     pub(crate) fn connecting(server: &Arc<str>, tls: bool, error: &RedisError, within: Duration, password: Option<&str>) -> Self {

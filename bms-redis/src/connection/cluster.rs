@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures::StreamExt as _;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use redis::{ConnectionInfo, ServerErrorKind, Value, cmd};
 use tokio::sync::Notify;
@@ -21,7 +23,7 @@ use super::dial::Endpoint;
 use super::link::{Order, is_unknown_script, judge, send_calls};
 use super::node::{Dial, Dialled, Event, Failure, Listener, Node, Pushed};
 use super::slots::{Address, Range, read_ranges, slot_of};
-use crate::config::{at, host_of};
+use crate::config::{RedisConfig, host_of};
 use crate::error::Error;
 use crate::script::{Call, Script};
 
@@ -56,15 +58,15 @@ impl Drop for Mapper {
 struct Shared {
     seeds: Vec<Endpoint>,
     /// How every node is connected to.
-    template: ConnectionInfo,
-    ca_certificate: Option<Arc<[u8]>>,
-    within: Duration,
+    template: Endpoint,
     /// All seeds, for errors.
     server: Arc<str>,
     map: ArcSwap<Map>,
     /// Nodes that calls were sent on to and that own no slot yet.
     newcomers: Mutex<HashMap<Address, Arc<Peer>>>,
     hint: Notify,
+    /// Rings each time that the map was asked for, with or without an answer.
+    asked: Notify,
     listener: Listener,
 }
 
@@ -117,30 +119,20 @@ enum Redirect {
 
 impl Cluster {
     /// Connects to the cluster that the seeds belong to, and to its primaries.
-    pub(crate) async fn connect(
-        seeds: &[ConnectionInfo],
-        server: Arc<str>,
-        ca_certificate: Option<Arc<[u8]>>,
-        within: Duration,
-        listener: Listener,
-    ) -> Result<Self, Error> {
-        let shared = Shared::new(seeds, server, ca_certificate, within, listener)?;
+    pub(crate) async fn connect(seeds: &[ConnectionInfo], config: &RedisConfig, listener: Listener) -> Result<Self, Error> {
+        let shared = Shared::new(seeds, config, listener)?;
         shared.refresh().await?;
-        let by = Instant::now() + within;
+        let by = Instant::now() + config.deadline;
         let map = shared.map.load_full();
         join_all(map.peers().values().map(|peer| peer.node.ready(by))).await;
         Ok(Self::supervise(shared))
     }
 
     /// The same, which is not awaited: calls fail until a node has told the map.
-    pub(crate) fn start(
-        seeds: &[ConnectionInfo],
-        server: Arc<str>,
-        ca_certificate: Option<Arc<[u8]>>,
-        within: Duration,
-        listener: Listener,
-    ) -> Result<Self, Error> {
-        Ok(Self::supervise(Shared::new(seeds, server, ca_certificate, within, listener)?))
+    pub(crate) fn start(seeds: &[ConnectionInfo], config: &RedisConfig, listener: Listener) -> Result<Self, Error> {
+        let shared = Shared::new(seeds, config, listener)?;
+        shared.hint.notify_one();
+        Ok(Self::supervise(shared))
     }
 
     fn supervise(shared: Arc<Shared>) -> Self {
@@ -151,6 +143,21 @@ impl Cluster {
     /// The primaries; not all of them need be connected.
     pub(crate) fn nodes(&self) -> Vec<Node> {
         self.shared.map.load().peers().values().map(|peer| peer.node.clone()).collect()
+    }
+
+    /// Waits until there is a connection to the node that owns a key's slot, or the deadline has come; not for one that could
+    /// not be made just now.
+    pub(crate) async fn ready(&self, key: &[u8], deadline: Instant) {
+        let asked = self.shared.asked.notified();
+        tokio::pin!(asked);
+        asked.as_mut().enable();
+        if self.shared.map.load().ranges.is_empty() {
+            let _ = tokio::time::timeout_at(deadline, asked).await;
+        }
+        let owner = self.shared.map.load().owner(slot_of(key)).cloned();
+        if let Some(peer) = owner {
+            peer.node.ready(deadline).await;
+        }
     }
 
     /// Sends a command to the node that owns its slot, and on from there as often as it is told to.
@@ -257,17 +264,12 @@ impl Redirect {
 
 impl Shared {
     /// Of a cluster whose map is not known yet.
-    fn new(
-        seeds: &[ConnectionInfo],
-        server: Arc<str>,
-        ca_certificate: Option<Arc<[u8]>>,
-        within: Duration,
-        listener: Listener,
-    ) -> Result<Arc<Self>, Error> {
+    fn new(seeds: &[ConnectionInfo], config: &RedisConfig, listener: Listener) -> Result<Arc<Self>, Error> {
+        let seeds: Vec<Endpoint> = seeds.iter().map(|info| Endpoint::new(info, config)).collect();
         let template = seeds.first().cloned().ok_or(Error::Config { reason: "no node of the cluster is named" })?;
-        let seeds: Vec<Endpoint> = seeds.iter().map(|info| Endpoint::new(info, ca_certificate.clone(), within)).collect();
-        let (map, newcomers, hint) = (ArcSwap::from_pointee(Map::default()), Mutex::default(), Notify::new());
-        Ok(Arc::new(Self { seeds, template, ca_certificate, within, server, map, newcomers, hint, listener }))
+        let (map, newcomers) = (ArcSwap::from_pointee(Map::default()), Mutex::default());
+        let (hint, asked) = (Notify::new(), Notify::new());
+        Ok(Arc::new(Self { seeds, template, server: config.server(), map, newcomers, hint, asked, listener }))
     }
 
     /// The node at an address. One that is not on the map yet is connected to first; one that is, and is down, is not
@@ -286,10 +288,8 @@ impl Shared {
     }
 
     fn start(&self, address: &Address) -> Arc<Peer> {
-        let info = at(&self.template, &address.host, address.port);
-        let endpoint = Endpoint::new(&info, self.ca_certificate.clone(), self.within);
-        let source = Arc::new(std::io::Error::from(std::io::ErrorKind::NotConnected));
-        let down = Error::Unreachable { server: Arc::clone(&endpoint.server), source };
+        let endpoint = self.template.at(&address.host, address.port);
+        let down = Error::not_connected(Arc::clone(&endpoint.server));
         let node = Node::start(Member(endpoint), self.listener.clone(), down);
         Arc::new(Peer { address: address.clone(), node })
     }
@@ -307,14 +307,19 @@ impl Shared {
                 return Ok(());
             }
         }
+        // All at once: one that is silent holds up none of the others.
+        let mut asked: FuturesUnordered<_> = self.seeds.iter().map(ask_seed).collect();
         let mut problem = Error::Config { reason: "no node of the cluster is named" };
-        for seed in &self.seeds {
-            match ask_seed(seed).await {
+        while let Some(told) = asked.next().await {
+            match told {
                 Ok(ranges) => {
                     self.install(ranges);
                     return Ok(());
                 }
-                Err(error) => problem = error,
+                // What has to be mended counts for more than who is away.
+                Err(error) if !error.is_absence() => problem = error,
+                Err(error) if problem.is_absence() || matches!(problem, Error::Config { .. }) => problem = error,
+                Err(_) => {}
             }
         }
         Err(problem)
@@ -378,6 +383,7 @@ async fn keep_mapped(shared: Arc<Shared>) {
         {
             tracing::warn!(%error, "the slots of the cluster cannot be read");
         }
+        shared.asked.notify_waiters();
         tokio::time::sleep(MAP_PAUSE).await;
     }
 }

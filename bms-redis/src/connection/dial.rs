@@ -8,7 +8,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, TlsC
 
 use super::facts::Facts;
 use super::node::{Dial, Dialled, Pushed};
-use crate::config::{is_tls, server_name};
+use crate::config::{RedisConfig, at, is_tls, server_name};
 use crate::error::Error;
 
 /// Calls wait here until the connection's task takes them. More of them wait for a place, in order.
@@ -26,13 +26,19 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(info: &ConnectionInfo, ca_certificate: Option<Arc<[u8]>>, within: Duration) -> Self {
+    pub(crate) fn new(info: &ConnectionInfo, config: &RedisConfig) -> Self {
         // RESP3 carries messages on the same connection as answers, and tells of a lost connection without being asked.
         let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         // Without it a small command waits for the acknowledgement of the one before.
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let info = info.clone().set_redis_settings(login).set_tcp_settings(tcp);
-        Self { server: server_name(&info), info, ca_certificate, within }
+        Self { server: server_name(&info), info, ca_certificate: config.ca_certificate.clone(), within: config.deadline }
+    }
+
+    /// Another server, talked to in the same way.
+    pub(crate) fn at(&self, host: &str, port: u16) -> Self {
+        let info = at(&self.info, host, port);
+        Self { server: server_name(&info), info, ..self.clone() }
     }
 
     /// Connects and logs in. `pushed` is given what arrives unasked, and the end of the connection.

@@ -37,29 +37,31 @@ pub(crate) enum Link {
 impl Link {
     /// Connects to what the configuration names.
     pub(crate) async fn connect(config: &RedisConfig, listener: Listener) -> Result<Self, Error> {
-        let (ca_certificate, within) = (config.ca_certificate.clone(), config.deadline);
         match &config.target {
-            Target::Single(info) => Node::connect(Endpoint::new(info, ca_certificate, within), listener).await.map(Self::Node),
+            Target::Single(info) => Node::connect(Endpoint::new(info, config), listener).await.map(Self::Node),
             Target::Sentinel { sentinels, service, login } => {
-                let dial = Sentinels::new(sentinels, service, login, config.server(), ca_certificate, within)?;
-                Node::connect(dial, listener).await.map(Self::Node)
+                Node::connect(Sentinels::new(sentinels, service, login, config)?, listener).await.map(Self::Node)
             }
-            Target::Cluster(seeds) => {
-                Cluster::connect(seeds, config.server(), ca_certificate, within, listener).await.map(Self::Cluster)
-            }
+            Target::Cluster(seeds) => Cluster::connect(seeds, config, listener).await.map(Self::Cluster),
         }
     }
 
     /// The same, which is not awaited: calls fail, with `down` at first, until there is a connection.
     pub(crate) fn start(config: &RedisConfig, listener: Listener, down: Error) -> Result<Self, Error> {
-        let (ca_certificate, within) = (config.ca_certificate.clone(), config.deadline);
         match &config.target {
-            Target::Single(info) => Ok(Self::Node(Node::start(Endpoint::new(info, ca_certificate, within), listener, down))),
+            Target::Single(info) => Ok(Self::Node(Node::start(Endpoint::new(info, config), listener, down))),
             Target::Sentinel { sentinels, service, login } => {
-                let dial = Sentinels::new(sentinels, service, login, config.server(), ca_certificate, within)?;
-                Ok(Self::Node(Node::start(dial, listener, down)))
+                Ok(Self::Node(Node::start(Sentinels::new(sentinels, service, login, config)?, listener, down)))
             }
-            Target::Cluster(seeds) => Cluster::start(seeds, config.server(), ca_certificate, within, listener).map(Self::Cluster),
+            Target::Cluster(seeds) => Cluster::start(seeds, config, listener).map(Self::Cluster),
+        }
+    }
+
+    /// Waits until there is a connection for a key, or the deadline has come; not for one that could not be made just now.
+    pub(crate) async fn ready(&self, key: &[u8], deadline: Instant) {
+        match self {
+            Self::Node(node) => node.ready(deadline).await,
+            Self::Cluster(cluster) => cluster.ready(key, deadline).await,
         }
     }
 

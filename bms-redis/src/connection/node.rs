@@ -313,8 +313,9 @@ async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener,
         }
         shared.current.store(Some(Arc::new(live)));
         shared.is_dead.store(false, Ordering::Relaxed);
-        shared.tried.notify_waiters();
+        // Before those who wait subscribe to anything.
         listener.hear(Event::Lost);
+        shared.tried.notify_waiters();
     }
 }
 

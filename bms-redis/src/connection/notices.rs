@@ -70,14 +70,9 @@ impl Subscriptions {
 
     pub(crate) async fn subscribe(&self, channel: &[u8], deadline: Instant) -> Result<(), Failure> {
         self.wanted.lock().insert(channel.to_vec());
-        let connect = || Link::connect(&self.config, self.listener());
-        let link = match tokio::time::timeout_at(deadline, self.link.get_or_try_init(connect)).await {
-            Ok(link) => link.map_err(Failure::Refused)?,
-            Err(_) => {
-                let (server, within) = (self.config.server(), self.config.deadline);
-                return Err(Failure::Refused(Error::NoAnswer { server, within }));
-            }
-        };
+        let start = async || Link::start(&self.config, self.listener(), Error::not_connected(self.config.server()));
+        let link = self.link.get_or_try_init(start).await.map_err(Failure::Refused)?;
+        link.ready(channel, deadline).await;
         link.run(Order::Subscribe(cmd("SSUBSCRIBE").arg(channel), channel), deadline).await.map(|_| ())
     }
 

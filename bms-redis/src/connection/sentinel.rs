@@ -9,7 +9,7 @@ use redis::{ConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, Value, cm
 
 use super::dial::Endpoint;
 use super::node::{Dial, Dialled, Pushed};
-use crate::config::at;
+use crate::config::RedisConfig;
 use crate::error::Error;
 
 /// How often the sentinels are asked whether the primary is still the primary. A primary that they have voted out may
@@ -21,14 +21,11 @@ const ASK_WITHIN: Duration = Duration::from_millis(500);
 /// The sentinels of one service.
 pub(crate) struct Sentinels {
     sentinels: Vec<Sentinel>,
-    /// How they are connected to, and the primary too: with TLS or without.
-    template: ConnectionInfo,
+    /// How the primary is connected to: with TLS if they are.
+    template: Endpoint,
     service: Arc<str>,
     /// All of them, for errors.
     server: Arc<str>,
-    login: RedisConnectionInfo,
-    ca_certificate: Option<Arc<[u8]>>,
-    within: Duration,
     connected: Option<Primary>,
 }
 
@@ -51,18 +48,16 @@ impl Sentinels {
         sentinels: &[ConnectionInfo],
         service: &Arc<str>,
         login: &RedisConnectionInfo,
-        server: Arc<str>,
-        ca_certificate: Option<Arc<[u8]>>,
-        within: Duration,
+        config: &RedisConfig,
     ) -> Result<Self, Error> {
-        let template = sentinels.first().cloned().ok_or(Error::Config { reason: "no sentinel is named" })?;
+        let first = sentinels.first().cloned().ok_or(Error::Config { reason: "no sentinel is named" })?;
+        let template = Endpoint::new(&first.set_redis_settings(login.clone()), config);
         let sentinels = sentinels
             .iter()
-            .map(|info| Endpoint::new(info, ca_certificate.clone(), within.min(ASK_WITHIN)))
+            .map(|info| Endpoint { within: config.deadline.min(ASK_WITHIN), ..Endpoint::new(info, config) })
             .map(|endpoint| Sentinel { endpoint, connection: None })
             .collect();
-        let (service, login) = (Arc::clone(service), login.clone());
-        Ok(Self { sentinels, template, service, server, login, ca_certificate, within, connected: None })
+        Ok(Self { sentinels, template, service: Arc::clone(service), server: config.server(), connected: None })
     }
 
     /// Asks all sentinels at once, and believes the one that knows of the latest failover.
@@ -101,8 +96,7 @@ impl Sentinels {
     }
 
     fn endpoint(&self, primary: &Primary) -> Endpoint {
-        let info = at(&self.template, &primary.host, primary.port).set_redis_settings(self.login.clone());
-        Endpoint::new(&info, self.ca_certificate.clone(), self.within)
+        self.template.at(&primary.host, primary.port)
     }
 }
 

@@ -5,6 +5,7 @@ mod cluster;
 mod sentinel;
 mod single;
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use super::*;
@@ -36,6 +37,22 @@ async fn set_eventually(redis: &Redis, key: &str, value: &str) {
         outcome.is_ok()
     };
     eventually("a key that is set", is_set).await.unwrap();
+}
+
+/// Takes connections, and never answers. Its address is good for as long as it is kept.
+fn silent() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Connects, and subscribes to a channel, though one of those who are asked for the way is silent.
+async fn listens(url: &str, deadline: Duration) {
+    let config = RedisConfig::new(url).unwrap().deadline(deadline).unwrap();
+    let connected = tokio::sync::OnceCell::new();
+    // A busy machine may need more than one try in a short time.
+    let connects = || async { Redis::connect(config.clone()).await.is_ok_and(|redis| connected.set(redis).is_ok()) };
+    eventually("a connection", connects).await.unwrap();
+    let redis = connected.get().unwrap();
+    eventually("a subscription", || async { redis.subscribe(b"a").await.is_ok() }).await.unwrap();
 }
 
 /// What stands behind an error of a store.

@@ -1,6 +1,6 @@
 use super::super::notices::{Notice, Notices};
 use super::*;
-use crate::testing::Server;
+use crate::testing::{Proxy, Server};
 
 async fn next(notices: &mut Notices) -> Notice {
     tokio::time::timeout(PATIENCE, notices.next()).await.expect("a notice").expect("a connection")
@@ -24,8 +24,24 @@ async fn messages_of_subscribed_channels_arrive_in_order() {
         redis.run(&publish, call("a", "gone"), Effect::Writes).await.unwrap();
         redis.run(&publish, call("b", &n.to_string()), Effect::Writes).await.unwrap();
     }
+    assert_eq!(next(&mut notices).await, Notice::Lost, "there is a connection");
     for n in 0..100 {
         assert_eq!(next(&mut notices).await, message("b", &n.to_string()));
+    }
+}
+
+/// Connecting takes longer than a call may, but it goes on: a listener is told when it is over.
+#[tokio::test]
+async fn who_subscribes_too_early_is_told_when_it_is_time() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::start(&server).unwrap();
+    let redis = connect(proxy.url()).await;
+    let mut notices = redis.notices();
+    proxy.hold_replies();
+    redis.subscribe(b"a").await.unwrap_err();
+    proxy.release();
+    while redis.subscribe(b"a").await.is_err() {
+        assert_eq!(next(&mut notices).await, Notice::Lost);
     }
 }
 

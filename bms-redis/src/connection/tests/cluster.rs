@@ -29,6 +29,19 @@ async fn calls_find_their_node_also_after_flushes_and_from_any_seed() {
     assert_eq!(sizes.sum::<usize>(), 300);
 }
 
+#[tokio::test]
+async fn a_silent_seed_holds_up_nobody() {
+    let (cluster, silent) = (Cluster::start().unwrap(), silent());
+    let seeds = format!("{},{}", silent.local_addr().unwrap(), cluster.nodes()[0].address());
+    // Whoever waited for it would wait for so long.
+    let deadline = DEADLINE * 10;
+    let config = RedisConfig::new(&format!("redis+cluster://{seeds}")).unwrap().deadline(deadline).unwrap();
+    let began = Instant::now();
+    Redis::connect(config).await.unwrap().ping().await.unwrap();
+    assert!(began.elapsed() < deadline, "{:?}", began.elapsed());
+    listens(&format!("redis+cluster://{seeds}"), DEADLINE).await;
+}
+
 /// The map is out of date, and the next owner does not know the script: each answer still stands where its call does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_go_out_together_follow_a_slot_that_has_moved() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::Replicated;
+use crate::testing::{Replicated, Server};
 
 #[tokio::test]
 async fn a_killed_primary_is_followed_by_the_next() {
@@ -41,4 +41,14 @@ async fn one_sentinel_is_enough_and_an_unknown_service_is_named() {
     let wrong = format!("redis+sentinel://{}/other", third.address());
     let error = Redis::connect(RedisConfig::new(&wrong).unwrap()).await.unwrap_err();
     assert!(matches!(&error, Error::NoPrimary { service, .. } if service.as_ref() == "other"), "{error:?}");
+}
+
+/// It takes the whole time of a call to find out that it does not answer.
+#[tokio::test]
+async fn a_silent_sentinel_keeps_nobody_from_connecting_and_listening() {
+    let (server, silent) = (Server::start().unwrap(), silent());
+    let sentinel = Server::builder().sentinel().config(format!("sentinel monitor bms 127.0.0.1 {} 1", server.port()));
+    let sentinel = sentinel.start().unwrap();
+    let url = format!("redis+sentinel://{},{}/bms", silent.local_addr().unwrap(), sentinel.address());
+    listens(&url, Duration::from_millis(300)).await;
 }

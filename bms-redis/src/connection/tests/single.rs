@@ -169,8 +169,8 @@ async fn nobody_waits_for_a_node_that_could_not_be_connected_to() {
     let server = Server::start().unwrap();
     server.kill();
     let client = redis::Client::open(server.url()).unwrap();
-    let endpoint = dial::Endpoint::new(client.get_connection_info(), None, DEADLINE);
-    let node = Node::start(endpoint, Listener::log(), Error::Config { reason: "not connected yet" });
+    let endpoint = dial::Endpoint::new(client.get_connection_info(), &RedisConfig::from_client(&client));
+    let node = Node::start(endpoint, Listener::log(), Error::not_connected("redis".into()));
     for _ in 0..2 {
         tokio::time::timeout(PATIENCE / 2, node.ready(Instant::now() + PATIENCE)).await.expect("it is known to be gone");
     }
