@@ -99,6 +99,10 @@ impl Map {
 struct Member(Endpoint);
 
 impl Dial for Member {
+    fn within(&self) -> Duration {
+        self.0.within
+    }
+
     async fn dial(&mut self, pushed: Pushed) -> Result<Dialled, Error> {
         let (connection, facts) = self.0.open_and_look(pushed).await?;
         let server = Arc::clone(&self.0.server);

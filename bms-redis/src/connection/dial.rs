@@ -102,6 +102,10 @@ impl Endpoint {
 
 /// The one server of a configuration that has one.
 impl Dial for Endpoint {
+    fn within(&self) -> Duration {
+        self.within
+    }
+
     async fn dial(&mut self, pushed: Pushed) -> Result<Dialled, Error> {
         let (connection, facts) = self.open_and_look(pushed).await?;
         let server = Arc::clone(&self.server);

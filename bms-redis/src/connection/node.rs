@@ -6,7 +6,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -52,6 +52,9 @@ pub(crate) type Pushed = Box<dyn Fn(PushInfo) + Send + Sync>;
 
 /// How a connection is made, again and again.
 pub(crate) trait Dial: Send + 'static {
+    /// The time of a whole call.
+    fn within(&self) -> Duration;
+
     /// Makes one, within a time of its own.
     fn dial(&mut self, pushed: Pushed) -> impl Future<Output = Result<Dialled, Error>> + Send;
 
@@ -116,6 +119,8 @@ impl Drop for Supervisor {
 
 struct Shared {
     current: ArcSwapOption<Live>,
+    /// The time of a whole call.
+    within: Duration,
     /// Why there is no connection, when there is none.
     down: Mutex<Error>,
     /// There is no connection, and the last try to make one has failed.
@@ -138,7 +143,8 @@ struct Live {
     server: Arc<str>,
     connection: MultiplexedConnection,
     batch: Batch,
-    answers: AtomicU64,
+    /// When somebody was answered last, or the connection was made.
+    answered: Mutex<Instant>,
 }
 
 impl Node {
@@ -162,9 +168,9 @@ impl Node {
         down: Error,
         (trouble, troubles): (mpsc::UnboundedSender<Trouble>, mpsc::UnboundedReceiver<Trouble>),
     ) -> Self {
-        let current = ArcSwapOption::from(live.map(Arc::new));
-        let shared =
-            Arc::new(Shared { current, down: Mutex::new(down), is_dead: AtomicBool::new(false), tried: Notify::new(), trouble });
+        let (current, within, down) = (ArcSwapOption::from(live.map(Arc::new)), dial.within(), Mutex::new(down));
+        let (is_dead, tried) = (AtomicBool::new(false), Notify::new());
+        let shared = Arc::new(Shared { current, within, down, is_dead, tried, trouble });
         let task = tokio::spawn(supervise(Arc::clone(&shared), dial, listener, troubles));
         Self { shared, _supervisor: Arc::new(Supervisor(task.abort_handle())) }
     }
@@ -229,10 +235,10 @@ impl Node {
         deadline: Instant,
         answer: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, Failure> {
-        let (began, answers) = (Instant::now(), live.answers.load(Ordering::Relaxed));
+        let began = Instant::now();
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(value)) => {
-                live.answers.fetch_add(1, Ordering::Relaxed);
+                *live.answered.lock() = Instant::now();
                 Ok(value)
             }
             Ok(Err(error)) => {
@@ -242,13 +248,22 @@ impl Node {
             }
             Err(_) => {
                 let error = Error::NoAnswer { server: Arc::clone(&live.server), within: began.elapsed() };
-                // Where others were answered in the meantime, the server is only slow.
-                if live.answers.load(Ordering::Relaxed) == answers {
+                if self.is_silent(live, began, deadline) {
                     self.report(live.generation, error.clone());
                 }
                 Err(Failure::Lost(error))
             }
         }
+    }
+
+    /// Whether nobody was answered for the whole time of a call, of which this was asked at an instant and has to end by now.
+    /// Where others were answered in the meantime, or this call before it asked again, the server is only slow; and a call
+    /// that was sent on with little of its time left proves nothing.
+    fn is_silent(&self, live: &Live, asked: Instant, deadline: Instant) -> bool {
+        let within = self.shared.within;
+        let call_began = deadline.checked_sub(within).map_or(asked, |began| began.min(asked));
+        // What a busy machine loses between the two is no lack of time.
+        *live.answered.lock() <= call_began && asked.elapsed() >= within * 3 / 4
     }
 
     fn report(&self, generation: u64, why: Error) {
@@ -279,7 +294,7 @@ async fn make(
         }
     }
     let batch = Batch::new(connection.clone());
-    Ok(Live { generation, server, connection, batch, answers: AtomicU64::new(0) })
+    Ok(Live { generation, server, connection, batch, answered: Mutex::new(Instant::now()) })
 }
 
 async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener, mut troubles: mpsc::UnboundedReceiver<Trouble>) {
@@ -322,14 +337,14 @@ async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener,
 /// Returns when a connection on which nothing was answered for a while does not answer either when it is tried.
 async fn silence(live: &Live) -> Error {
     loop {
-        let answers = live.answers.load(Ordering::Relaxed);
+        let answered = *live.answered.lock();
         tokio::time::sleep(TRY_EVERY).await;
-        if live.answers.load(Ordering::Relaxed) != answers {
+        if *live.answered.lock() != answered {
             continue;
         }
         let mut connection = live.connection.clone();
         if tokio::time::timeout(TRY_EVERY, connection.send_packed_command(&redis::cmd("PING"))).await.is_err()
-            && live.answers.load(Ordering::Relaxed) == answers
+            && *live.answered.lock() == answered
         {
             return Error::NoAnswer { server: Arc::clone(&live.server), within: TRY_EVERY };
         }

@@ -101,6 +101,10 @@ impl Sentinels {
 }
 
 impl Dial for Sentinels {
+    fn within(&self) -> Duration {
+        self.template.within
+    }
+
     async fn dial(&mut self, pushed: Pushed) -> Result<Dialled, Error> {
         let primary = self.primary().await?;
         let endpoint = self.endpoint(&primary);

@@ -63,25 +63,64 @@ async fn a_server_that_answers_others_is_only_slow() {
     let redis = connect(&server.url()).await;
     let node = redis.inner.link.nodes()[0].clone();
     let before = node.generation();
-    let clock = "local function now() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end ";
-    let busy = Script::new(format!("{clock} local start = now() while now() < start + ARGV[1] do end return 1"));
-    redis.run(&busy, Call::new().key("k").number(0), Effect::Reads).await.unwrap();
-    let busy_for = |time: Duration| busy.evalsha(&Call::new().key("k").number(time.as_micros()));
-    let (first, second) = (busy_for(DEADLINE / 2), busy_for(DEADLINE));
-    let (late, now) = (Instant::now() + PATIENCE, Instant::now());
-    let first = tokio::spawn({
-        let node = node.clone();
-        async move { node.send(first, late).await }
-    });
-    // What is sent later is not sent in one piece with it, so that its answer comes alone.
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
-    let (second, third) = tokio::join!(node.send(second, late), node.send(redis::cmd("PING"), now + DEADLINE));
+    // What is sent on this connection afterwards waits for its end.
+    let pop = |list: &str| {
+        let (node, mut command) = (node.clone(), redis::cmd("BLPOP"));
+        command.arg(list).arg(0);
+        tokio::spawn(async move { node.send(command, Instant::now() + PATIENCE).await })
+    };
+    let first = pop("a");
+    eventually("a client that waits", || async { server.info("blocked_clients").unwrap() == "1" }).await.unwrap();
+    let second = pop("b");
+    tokio::task::yield_now().await;
+    let push = |list| server.command::<u32>(&["LPUSH", list, "v"]).unwrap();
+    let (third, _) = tokio::join!(node.send(redis::cmd("PING"), Instant::now() + DEADLINE), async { push("a") });
     assert!(matches!(third, Err(Failure::Lost(Error::NoAnswer { .. }))), "{third:?}");
-    second.unwrap();
     first.await.unwrap().unwrap();
-    node.send(redis::cmd("PING"), late).await.unwrap();
+    push("b");
+    second.await.unwrap().unwrap();
+    node.send(redis::cmd("PING"), Instant::now() + PATIENCE).await.unwrap();
+    assert_eq!(node.generation(), before);
+}
+
+/// Keeps the server busy for so many microseconds of its own clock.
+fn busy() -> Script {
+    let clock = "local function now() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end ";
+    Script::new(format!("{clock} local start = now() while now() < start + ARGV[1] do end return 1"))
+}
+
+/// The first half of the call was answered, though the second had not the whole time of a call.
+#[tokio::test]
+async fn a_connection_that_has_answered_a_part_of_the_call_is_kept() {
+    let server = Server::start().unwrap();
+    let redis = connect(&server.url()).await;
+    let node = redis.inner.link.nodes()[0].clone();
+    let before = node.generation();
+    // The script is unknown: that is told at once, and then it takes its time.
+    let call = Call::new().key("k").number((DEADLINE * 2).as_micros());
+    let late = redis.run(&busy(), call.clone(), Effect::Reads).await.unwrap_err();
+    assert!(matches!(cause(&late), Error::NoAnswer { .. }), "{late:?}");
+    node.send(redis::cmd("PING"), Instant::now() + PATIENCE).await.unwrap();
+    server.command::<()>(&["SCRIPT", "FLUSH"]).unwrap();
+    let late = redis.run_all(&busy(), vec![call], Effect::Reads).await.unwrap_err();
+    assert!(matches!(cause(&late), Error::NoAnswer { .. }), "{late:?}");
+    node.send(redis::cmd("PING"), Instant::now() + PATIENCE).await.unwrap();
+    assert_eq!(node.generation(), before);
+}
+
+/// It was sent on from elsewhere, and a moment is too short to tell anything of a server.
+#[tokio::test]
+async fn a_call_that_is_sent_with_little_time_left_condemns_no_connection() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::start(&server).unwrap();
+    let redis = connect(proxy.url()).await;
+    let node = redis.inner.link.nodes()[0].clone();
+    let before = node.generation();
+    proxy.hold_replies();
+    let hasty = node.send(redis::cmd("PING"), Instant::now() + DEADLINE / 10).await;
+    assert!(matches!(hasty, Err(Failure::Lost(Error::NoAnswer { .. }))), "{hasty:?}");
+    proxy.release();
+    node.send(redis::cmd("PING"), Instant::now() + PATIENCE).await.unwrap();
     assert_eq!(node.generation(), before);
 }
 
