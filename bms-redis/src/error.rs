@@ -55,6 +55,18 @@ pub enum Error {
         #[source]
         source: Cause,
     },
+    /// Somebody took the connection, and closed it before any answer: a load balancer without a server behind it does, and
+    /// a server that wants TLS of one who does not speak it.
+    #[error(
+        "{server} closes the connection without an answer; check that a server runs behind it, and whether it wants TLS (rediss://)"
+    )]
+    Closed {
+        /// Scheme, host and port.
+        server: Arc<str>,
+        /// What the client library said.
+        #[source]
+        source: Cause,
+    },
     /// TLS could not be agreed on.
     #[error(
         "TLS with {server} failed; check that the port speaks TLS, that its certificate is for this host, and that its CA is trusted here"
@@ -91,7 +103,7 @@ pub enum Error {
         #[source]
         source: Option<Cause>,
     },
-    /// What answers, or hangs up, does not speak Redis' protocol.
+    /// What answers does not speak Redis' protocol.
     #[error("{server} does not answer as Redis does; check the port, and whether it wants TLS (rediss://)")]
     NotRedis {
         /// Scheme, host and port.
@@ -189,7 +201,12 @@ impl Error {
     pub(crate) fn is_absence(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Lost { .. } | Self::NoPrimary { .. } | Self::Refused { .. }
+            Self::Unreachable { .. }
+                | Self::NoAnswer { .. }
+                | Self::Lost { .. }
+                | Self::Closed { .. }
+                | Self::NoPrimary { .. }
+                | Self::Refused { .. }
         )
     }
 
@@ -223,19 +240,10 @@ impl Error {
         }
         match io_kind(error) {
             Some(std::io::ErrorKind::InvalidData) if tls => Self::Tls { server, source },
-            // The peer hung up in the middle of the handshake.
-            Some(std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
-                if tls =>
-            {
-                Self::Tls { server, source }
+            Some(std::io::ErrorKind::InvalidData) => Self::NotRedis { server, source: Some(source) },
+            Some(std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe) => {
+                Self::Closed { server, source }
             }
-            // Connected, and then closed without an answer.
-            Some(
-                std::io::ErrorKind::UnexpectedEof
-                | std::io::ErrorKind::ConnectionReset
-                | std::io::ErrorKind::BrokenPipe
-                | std::io::ErrorKind::InvalidData,
-            ) => Self::NotRedis { server, source: Some(source) },
             _ => Self::Unreachable { server, source },
         }
     }

@@ -85,6 +85,31 @@ async fn a_server_that_is_silent_costs_one_deadline() {
     assert!(matches!(error, Error::NoAnswer { within: DEADLINE, .. }), "{error:?}");
 }
 
+/// A load balancer does so while nobody is behind it. That may pass, and is waited for (P13).
+#[tokio::test]
+async fn who_closes_the_connection_without_an_answer_is_absent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It reads what it is told in every other case, so that its end is a reset or none.
+    std::thread::spawn(move || {
+        for (client, reads) in listener.incoming().zip([true, false].into_iter().cycle()) {
+            let _ = client.map(|mut client| reads && client.read(&mut [0; 4096]).is_ok());
+        }
+    });
+    for scheme in ["redis", "rediss", "redis+cluster", "rediss+cluster"] {
+        for _ in 0..2 {
+            let error = refused(config(&format!("{scheme}://:{ENCODED}@{address}"))).await;
+            assert!(matches!(error, Error::Closed { .. }), "{scheme}: {error:?}");
+        }
+        let waiting = Redis::connect_or_wait(config(&format!("{scheme}://{address}"))).await.unwrap();
+        assert!(matches!(waiting.ping().await, Err(StoreError::Unavailable { .. })));
+    }
+    for scheme in ["redis+sentinel", "rediss+sentinel"] {
+        let error = refused(config(&format!("{scheme}://{address}/bms"))).await;
+        assert!(matches!(error, Error::NoPrimary { .. }), "{scheme}: {error:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_redis_is_named() {
     let other = NotRedis::start().unwrap();
@@ -134,7 +159,7 @@ async fn tls_works_with_the_authority_and_fails_by_name_without() {
     let error = refused(config(&server.url()).ca_certificate("not a certificate")).await;
     assert!(matches!(error, Error::Tls { .. } | Error::Config { .. }), "{error:?}");
     let error = refused(config(&server.url().replace("rediss", "redis")).ca_certificate(authority.clone())).await;
-    assert!(matches!(error, Error::NotRedis { .. }), "{error:?}");
+    assert!(matches!(error, Error::Closed { .. } | Error::NotRedis { .. }) && error.to_string().contains("TLS"), "{error:?}");
 
     let plain = Server::start().unwrap();
     let error = refused(config(&plain.url().replace("redis", "rediss")).ca_certificate(authority)).await;
