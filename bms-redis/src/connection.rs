@@ -70,13 +70,14 @@ impl Redis {
     ///
     /// Every kind of [`Error`], by what is wrong.
     pub async fn connect(config: RedisConfig) -> Result<Self, Error> {
-        let link = Link::connect(&config, Listener::log()).await?;
+        // What is done once, on the heap: whoever awaits it does not carry it along.
+        let link = Box::pin(Link::connect(&config, Listener::log())).await?;
         let nodes: Vec<Node> = link.nodes().into_iter().filter(Node::is_up).collect();
         let mut warnings = Vec::new();
         for found in join_all(nodes.iter().map(|node| look(node, &config))).await {
             warnings.extend(found?);
         }
-        warnings.extend(check_rights(&link, &config).await?);
+        warnings.extend(Box::pin(check_rights(&link, &config)).await?);
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
