@@ -486,6 +486,36 @@ mod tests {
         assert_eq!(feed.told(), told, "13 is the last of which nothing before is missing");
     }
 
+    /// Time goes on while nobody asks; who waits goes on being told.
+    #[cfg(feature = "testing")]
+    #[tokio::test]
+    async fn what_nobody_asks_for_any_more_is_watched_no_longer() {
+        use crate::config::RedisConfig;
+        use crate::testing::{Server, eventually};
+        let server = Server::start().unwrap();
+        let redis = Redis::connect(RedisConfig::new(&server.url()).unwrap()).await.unwrap();
+        let feeds = Feeds::new(redis, Keys::new("bms"));
+        let [left, awaited] = ["left", "awaited"].map(bms_domain::testing::sample::show);
+        let subscribed = || server.command::<Vec<Vec<u8>>>(&["PUBSUB", "SHARDCHANNELS"]).unwrap();
+        let a_minute_later = async || {
+            tokio::time::pause();
+            tokio::time::advance(WATCHED_FOR + Duration::from_secs(1)).await;
+            tokio::time::resume();
+        };
+
+        feeds.watch(&left).unwrap();
+        let waiting = feeds.watch(&awaited).unwrap();
+        let listens = || async { feeds.shows.lock().values().all(|feed| feed.listens()) };
+        eventually("two subscriptions", listens).await.unwrap();
+        assert_eq!(subscribed().len(), 2);
+        a_minute_later().await;
+        eventually("one subscription", || async { subscribed() == [feeds.keys.log(&awaited)] }).await.unwrap();
+        assert_eq!(feeds.shows.lock().keys().cloned().collect::<Vec<_>>(), subscribed());
+        drop(waiting);
+        a_minute_later().await;
+        eventually("no subscription", || async { subscribed().is_empty() && feeds.shows.lock().is_empty() }).await.unwrap();
+    }
+
     #[test]
     fn a_change_is_read_as_it_was_told() {
         let mut payload = 1_790_000_000_000_001.0_f64.to_be_bytes().to_vec();
