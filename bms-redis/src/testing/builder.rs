@@ -1,6 +1,6 @@
 //! How a private Redis process is to be.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use bms_domain::testing::servers::{Certificate, Directory, Failure, Port, find_program, while_doing};
 
@@ -25,6 +25,8 @@ pub struct ServerBuilder {
     port: Option<u16>,
     password: Option<String>,
     tls: bool,
+    /// What the servers of a group share, so that one authority vouches for all.
+    certificate: Option<Arc<Certificate>>,
     movable_clock: bool,
     sentinel: bool,
 }
@@ -89,10 +91,11 @@ impl ServerBuilder {
         self
     }
 
-    /// The same server as a part of a group, whose members log in to each other as the harness.
+    /// The same server as a part of a group, whose members log in to each other as the harness, and speak TLS to each other
+    /// if they speak it at all.
     pub(super) fn member(self) -> Result<Self, Failure> {
-        if self.tls || self.port.is_some() {
-            return Err(Failure::State("the servers of a group have no TLS and no port of your choice".to_owned()));
+        if self.port.is_some() {
+            return Err(Failure::State("the servers of a group have no port of your choice".to_owned()));
         }
         let replication = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
         let lines =
@@ -100,7 +103,21 @@ impl ServerBuilder {
         let mut member = self;
         // Before the caller's lines, which win.
         member.lines.splice(0..0, lines);
+        if member.tls {
+            member.certificate = Some(Arc::new(Certificate::new()?));
+            member.lines.push("tls-replication yes".to_owned());
+        }
         Ok(member)
+    }
+
+    /// The same server with the TLS of a member of a group.
+    pub(super) fn guarding(self, member: &Self) -> Self {
+        let guard = Self { tls: member.tls, certificate: member.certificate.clone(), ..self };
+        if guard.tls { guard.config("tls-replication yes") } else { guard }
+    }
+
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.tls
     }
 
     /// Starts the server and waits until it answers.
@@ -128,7 +145,11 @@ impl ServerBuilder {
         let directory = Directory::new("bms-redis-", None)?;
         let free = || Port::free_with_second(BUS_DISTANCE);
         let port = self.port.map_or_else(free, |number| Ok(Port::fixed(number)))?;
-        let certificate = if self.tls { Some(Certificate::new()?) } else { None };
+        let certificate = match &self.certificate {
+            Some(shared) => Some(Arc::clone(shared)),
+            None if self.tls => Some(Arc::new(Certificate::new()?)),
+            None => None,
+        };
         if let Some(certificate) = &certificate {
             certificate.write_into(directory.path())?;
         }
@@ -140,7 +161,7 @@ impl ServerBuilder {
             port,
             has_harness_user: !self.sentinel,
             password: self.password.clone(),
-            authority: certificate.map(|certificate| certificate.authority),
+            authority: certificate.map(|certificate| certificate.authority.clone()),
             clock,
             directory,
         };
@@ -162,6 +183,9 @@ impl ServerBuilder {
         if self.tls {
             lines.extend(["port 0".to_owned(), format!("tls-port {port}"), "tls-auth-clients no".to_owned()]);
             lines.extend(["tls-cert-file server.pem", "tls-key-file server.key", "tls-ca-cert-file ca.pem"].map(str::to_owned));
+            // The bus of a cluster would want TLS of both ends, and the certificate is a server's: it goes without, while clients
+            // and replicas are told of the port with TLS.
+            lines.extend([format!("cluster-port {}", port + BUS_DISTANCE), format!("cluster-announce-port {port}")]);
         } else {
             lines.push(format!("port {port}"));
         }

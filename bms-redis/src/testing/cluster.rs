@@ -51,7 +51,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// As [`Cluster::start`]; [`Failure::State`] if TLS or a certain port was asked for.
+    /// As [`Cluster::start`]; [`Failure::State`] if a certain port was asked for.
     pub fn start_with(node: ServerBuilder) -> Result<Self, Failure> {
         Self { nodes: start_nodes(node)?, proxies: Vec::new() }.join()
     }
@@ -61,8 +61,11 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// As [`Cluster::start_with`].
+    /// As [`Cluster::start_with`]; [`Failure::State`] if TLS was asked for, which the proxies cannot look into.
     pub fn start_behind_proxies(node: ServerBuilder) -> Result<Self, Failure> {
+        if node.speaks_tls() {
+            return Err(Failure::State("the nodes behind proxies have no TLS".to_owned()));
+        }
         let nodes = start_nodes(node)?;
         let proxies = nodes.iter().map(Proxy::start).collect::<Result<Vec<_>, _>>()?;
         for (node, proxy) in nodes.iter().zip(&proxies) {
@@ -94,6 +97,11 @@ impl Cluster {
     /// All of [`Cluster::urls`] as one, as a store takes it.
     pub fn url(&self) -> String {
         self.urls().join(",")
+    }
+
+    /// The certificate, as PEM, of the throwaway authority that vouches for all nodes of a cluster with TLS.
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.nodes.first().and_then(Server::authority_pem)
     }
 
     /// The slot of a key: that of its hash tag, if it has one.

@@ -46,12 +46,12 @@ impl Replicated {
     ///
     /// # Errors
     ///
-    /// As [`Replicated::start`]; [`Failure::State`] if TLS or a certain port was asked for.
+    /// As [`Replicated::start`]; [`Failure::State`] if a certain port was asked for.
     pub fn start_with(node: ServerBuilder) -> Result<Self, Failure> {
         let node = node.member()?;
         let primary = node.clone().start()?;
         let follow = format!("replicaof 127.0.0.1 {}", primary.port());
-        let replicas = [node.clone().config(&follow).start()?, node.config(&follow).start()?];
+        let replicas = [node.clone().config(&follow).start()?, node.clone().config(&follow).start()?];
         // A Sentinel that finds the replicas connected at its first look does not take ten seconds for the second.
         until("two replicas of the primary", STEP_LIMIT, || {
             match replicas.iter().chain([&primary]).map(is_linked).find(Result::is_err) {
@@ -59,7 +59,7 @@ impl Replicated {
                 None => Ok(()),
             }
         })?;
-        let guard = sentinel(primary.port());
+        let guard = sentinel(primary.port()).guarding(&node);
         let sentinels = vec![guard.clone().start()?, guard.clone().start()?, guard.start()?];
         for sentinel in &sentinels {
             // The usual periods are made for years, not for tests.
@@ -79,7 +79,13 @@ impl Replicated {
     /// The URL by which a store finds the primary, without a login.
     pub fn url(&self) -> String {
         let sentinels: Vec<String> = self.sentinels.iter().map(Server::address).collect();
-        format!("redis+sentinel://{}/{}", sentinels.join(","), self.service_name())
+        let scheme = if self.authority_pem().is_some() { "rediss" } else { "redis" };
+        format!("{scheme}+sentinel://{}/{}", sentinels.join(","), self.service_name())
+    }
+
+    /// The certificate, as PEM, of the throwaway authority that vouches for all servers and Sentinels of a group with TLS.
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.sentinels.first().and_then(Server::authority_pem)
     }
 
     /// The three Redis servers, in no order that tells their roles.

@@ -7,7 +7,7 @@ use bms_domain::id::{Shard, ShowId};
 use bms_domain::store::{HoldStore as _, Placed};
 use bms_domain::testing::{self, ManualClock, conformance, sample, sequences};
 use bms_redis::testing::{Cluster, Server};
-use bms_redis::{Redis, RedisConfig, RedisHolds};
+use bms_redis::{Error, Redis, RedisConfig, RedisHolds};
 use tokio::runtime::{Builder, Handle};
 
 use crate::slot_of;
@@ -104,4 +104,24 @@ async fn a_hundred_holds_are_asked_for_in_one_round_trip_a_node() {
     }
     assert_eq!(asking.await.unwrap().unwrap().into_iter().flatten().count(), 100);
     assert_eq!(called(), expected, "and nothing was asked for after that");
+}
+
+/// The nodes are found, and every one of them is connected to, over TLS and with the authority that was handed in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn holds_are_placed_on_every_node_over_tls() {
+    let cluster = Cluster::start_with(Server::builder().tls()).unwrap();
+    // One node is named; the others are on its map.
+    let url = cluster.nodes()[0].url().replace("rediss", "rediss+cluster");
+    let stranger = Redis::connect(RedisConfig::new(&url).unwrap()).await.unwrap_err();
+    assert!(matches!(stranger, Error::Tls { .. }), "{stranger:?}");
+    let config = RedisConfig::new(&url).unwrap().ca_certificate(cluster.authority_pem().unwrap());
+    let holds = RedisHolds::new(Redis::connect(config).await.unwrap());
+    let mut owners = HashSet::new();
+    for n in 0..20 {
+        let show = sample::show(&format!("show-{n}"));
+        prime(&holds, &show, 2).await;
+        assert!(matches!(holds.place(&wish(&show, n, &[0, 1])).await.unwrap(), Placed::Placed(_)));
+        owners.insert(cluster.owner_of(slot_of(&cluster, &show)).unwrap().port());
+    }
+    assert_eq!(owners.len(), 3, "the shows are on all nodes");
 }

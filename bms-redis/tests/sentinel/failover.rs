@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use bms_domain::store::StoreError;
+use bms_domain::store::{HoldStore as _, Placed, StoreError};
 use bms_redis::testing::{Proxy, Replicated, Server, eventually};
-use bms_redis::{Redis, RedisConfig};
+use bms_redis::{Error, Redis, RedisConfig, RedisHolds};
 use tokio::task::block_in_place;
 
 use crate::gala;
 use crate::support::crowd::Crowd;
 use crate::support::rig::{Rig, SEATS};
+use crate::support::{prime, wish};
 
 /// How long after the sentinels have chosen the store may take to follow them.
 const FOLLOWS_WITHIN: Duration = Duration::from_secs(5);
@@ -112,4 +113,16 @@ async fn an_absent_primary_is_waited_for() {
         proxy.accept().unwrap();
     }
     eventually("a primary", async || redis.ping().await.is_ok()).await.unwrap();
+}
+
+/// Sentinels and primary are connected to over TLS and with the authority that was handed in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_is_placed_over_tls() {
+    let group = Replicated::start_with(Server::builder().tls()).unwrap();
+    let config = RedisConfig::new(&group.url()).unwrap();
+    let stranger = Redis::connect(config.clone()).await.unwrap_err();
+    assert!(matches!(stranger, Error::Tls { .. }), "{stranger:?}");
+    let holds = RedisHolds::new(Redis::connect(config.ca_certificate(group.authority_pem().unwrap())).await.unwrap());
+    prime(&holds, &gala(), 2).await;
+    assert!(matches!(holds.place(&wish(&gala(), 1, &[0, 1])).await.unwrap(), Placed::Placed(_)));
 }
