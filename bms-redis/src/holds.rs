@@ -66,18 +66,10 @@ impl RedisHolds {
         self
     }
 
-    /// Adds the time for a script: nothing where the server's own decides.
-    fn with_now(&self, call: Call) -> Call {
-        match &self.clock {
-            Some(clock) => call.number(clock.now().as_millis()),
-            None => call.arg(""),
-        }
-    }
-
     /// A call on a show, to which its own arguments are added.
     pub(crate) fn of_show(&self, show: &ShowId) -> Call {
         let call = self.keys.of_show(show).iter().fold(Call::new(), Call::key);
-        self.with_now(call).arg(Keys::meta(show))
+        call.now(self.clock.as_deref()).arg(Keys::meta(show))
     }
 
     /// Runs a script on a show until it does not ask to be asked again, within one deadline: each time it has retired some
@@ -162,7 +154,7 @@ impl RedisHolds {
         let mut shows = Vec::new();
         let shards: Vec<Shard> = Shard::all().collect();
         for some in shards.chunks(SHARDS_AT_ONCE) {
-            let calls = some.iter().map(|shard| self.with_now(Call::new().key(self.keys.due(*shard))).number(limit));
+            let calls = some.iter().map(|shard| Call::new().key(self.keys.due(*shard)).now(self.clock.as_deref()).number(limit));
             for answer in self.redis.run_all(&lua::DUE, calls.collect(), Effect::Reads).await? {
                 let mut names = Reply::new(answer)?;
                 while names.left() > 0 {
@@ -253,7 +245,7 @@ impl HoldStore for RedisHolds {
             by_shard.iter().flat_map(|(shard, positions)| positions.chunks(IDS_A_CALL).map(|some| (*shard, some))).collect();
         let ids_of = |positions: &[usize]| -> Vec<HoldId> { positions.iter().filter_map(|at| ids.get(*at).copied()).collect() };
         let calls = groups.iter().map(|(shard, positions)| {
-            let call = self.with_now(Call::new().key(self.keys.records(*shard)));
+            let call = Call::new().key(self.keys.records(*shard)).now(self.clock.as_deref());
             ids_of(positions).iter().fold(call, |call, id| call.arg(Keys::hold(*id)))
         });
         let answers = self.redis.run_all(&lua::GET, calls.collect(), Effect::Reads).await?;

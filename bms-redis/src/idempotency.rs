@@ -51,14 +51,6 @@ impl RedisIdempotency {
         Call::new().key(name(self.redis.prefix(), key))
     }
 
-    /// Adds the time: nothing where the server's own decides.
-    fn with_now(&self, call: Call) -> Call {
-        match &self.clock {
-            Some(clock) => call.number(clock.now().as_millis()),
-            None => call.arg(""),
-        }
-    }
-
     async fn run(&self, script: &Script, call: Call) -> Result<(u8, Reply), StoreError> {
         let mut reply = Reply::new(self.redis.run(script, call, Effect::Writes).await?)?;
         Ok((reply.code()?, reply))
@@ -80,7 +72,7 @@ fn name(prefix: &str, key: &IdempotencyKey) -> String {
 #[async_trait]
 impl IdempotencyStore for RedisIdempotency {
     async fn begin(&self, key: &IdempotencyKey, request: Fingerprint, seed: Uuid, lease: Duration) -> Result<Begun, StoreError> {
-        let call = self.with_now(self.of(key)).arg(request.0).arg(seed);
+        let call = self.of(key).now(self.clock.as_deref()).arg(request.0).arg(seed);
         let call = call.number(millis(lease)).number(KEPT_LONGER.as_millis());
         let (code, mut reply) = self.run(&lua::BEGIN_REQUEST, call).await?;
         Ok(match code {
@@ -93,7 +85,7 @@ impl IdempotencyStore for RedisIdempotency {
     }
 
     async fn finish(&self, key: &IdempotencyKey, answer: Vec<u8>, keep: Duration) -> Result<Vec<u8>, StoreError> {
-        let call = self.with_now(self.of(key)).arg(&answer).number(millis(keep)).number(KEPT_LONGER.as_millis());
+        let call = self.of(key).now(self.clock.as_deref()).arg(&answer).number(millis(keep)).number(KEPT_LONGER.as_millis());
         let (code, mut reply) = self.run(&lua::FINISH_REQUEST, call).await?;
         match code {
             b'K' => Ok(answer),

@@ -1,5 +1,6 @@
 //! Lua scripts and their calls.
 
+use bms_domain::time::Clock;
 use redis::{Cmd, RedisWrite};
 
 /// A Lua script, sent by the SHA-1 of its text.
@@ -63,6 +64,14 @@ impl Call {
     pub(crate) fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {
         self.push(arg.as_ref());
         self
+    }
+
+    /// The time as one argument more: nothing where the server's own clock decides.
+    pub(crate) fn now(self, clock: Option<&dyn Clock>) -> Self {
+        match clock {
+            Some(clock) => self.number(clock.now().as_millis()),
+            None => self.arg(""),
+        }
     }
 
     /// One argument more, as its decimal digits.
