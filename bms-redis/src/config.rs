@@ -152,9 +152,9 @@ impl RedisConfig {
         Ok(self)
     }
 
-    /// Refuses to connect to a server that may throw holds away, instead of only warning (P14); off by default. That is refused
-    /// when the program connects first; a server that is connected to again, and would be refused, is logged. A replica is refused always: it runs no script that
-    /// writes.
+    /// Refuses to connect to a server that may throw holds away, instead of only warning (P14); off by default. It is refused
+    /// when the program connects first; one that has become so when it is connected to again is logged. A replica, which
+    /// runs no script that writes, is refused always.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
