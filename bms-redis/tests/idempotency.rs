@@ -6,9 +6,9 @@ mod support;
 use std::time::Duration;
 
 use bms_domain::id::UserId;
-use bms_domain::store::{Begun, Fingerprint, IdempotencyKey, IdempotencyStore as _};
+use bms_domain::store::{Begun, Fingerprint, IdempotencyKey, IdempotencyStore as _, StoreError};
 use bms_domain::testing::{self, Fresh, ManualClock, conformance, sample};
-use bms_redis::testing::Server;
+use bms_redis::testing::{Proxy, Server, eventually};
 use bms_redis::{Redis, RedisConfig, RedisIdempotency};
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -104,6 +104,42 @@ async fn each_call_may_arrive_twice() {
     for _ in 0..2 {
         assert_eq!(store.finish(&key, b"answer".to_vec(), KEEP).await.unwrap(), b"answer");
     }
+}
+
+/// P6: who is not answered is told that nobody knows; what he did is there, and the same call again is answered.
+#[tokio::test]
+async fn a_lost_answer_is_unknown_and_comes_when_it_is_asked_for_again() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::start(&server).unwrap();
+    let near = store(&server).await;
+    let far = RedisIdempotency::new(Redis::connect(RedisConfig::new(proxy.url()).unwrap()).await.unwrap());
+    let reconnected = || async { eventually("a connection", async || far.ping().await.is_ok()).await.unwrap() };
+    let is_unknown = |error| matches!(error, StoreError::OutcomeUnknown { store: "redis", .. });
+    // Every script is known: what is lost is the answer of one that ran.
+    let (known, key, other) = (key("cid", "k"), key("ann", "k"), key("ann", "other"));
+    far.begin(&known, REQUEST, seed(9), LEASE).await.unwrap();
+    far.abandon(&known).await.unwrap();
+    far.finish(&known, Vec::new(), KEEP).await.unwrap();
+
+    proxy.drop_reply_of("EVALSHA");
+    assert!(is_unknown(far.begin(&key, REQUEST, seed(1), LEASE).await.unwrap_err()));
+    assert_eq!(near.begin(&key, REQUEST, seed(2), LEASE).await.unwrap(), Begun::InProgress);
+    reconnected().await;
+    assert_eq!(far.begin(&key, REQUEST, seed(1), LEASE).await.unwrap(), Begun::Run { seed: seed(1) });
+
+    proxy.drop_reply_of("EVALSHA");
+    assert!(is_unknown(far.finish(&key, b"answer".to_vec(), KEEP).await.unwrap_err()));
+    assert_eq!(near.begin(&key, REQUEST, seed(2), LEASE).await.unwrap(), Begun::Finished(b"answer".to_vec()));
+    reconnected().await;
+    assert_eq!(far.finish(&key, b"another".to_vec(), KEEP).await.unwrap(), b"answer");
+
+    far.begin(&other, REQUEST, seed(3), LEASE).await.unwrap();
+    proxy.drop_reply_of("EVALSHA");
+    assert!(is_unknown(far.abandon(&other).await.unwrap_err()));
+    reconnected().await;
+    far.abandon(&other).await.unwrap();
+    assert_eq!(far.begin(&other, REQUEST, seed(4), LEASE).await.unwrap(), Begun::Run { seed: seed(3) });
+    proxy.wait_until_dropped(3).unwrap();
 }
 
 #[tokio::test]
