@@ -9,7 +9,8 @@ use bms_domain::store::StoreError;
 use bms_redis::testing::{NotRedis, Proxy, Server, eventually};
 use bms_redis::{Error, Redis, RedisConfig, Warning};
 
-const DEADLINE: Duration = Duration::from_secs(1);
+/// Long, so that a busy machine does not make two of one.
+const DEADLINE: Duration = Duration::from_secs(3);
 const SECRET: &str = "s3cr3t/üß";
 const ENCODED: &str = "s3cr3t%2F%C3%BC%C3%9F";
 
@@ -26,7 +27,7 @@ fn all_of(error: &dyn std::error::Error) -> String {
 async fn refused(config: RedisConfig) -> Error {
     let began = Instant::now();
     let error = Redis::connect(config).await.expect_err("it is refused");
-    assert!(began.elapsed() < DEADLINE * 6, "{:?}", began.elapsed());
+    assert!(began.elapsed() < DEADLINE * 2, "{:?}", began.elapsed());
     let text = all_of(&error);
     assert!(!text.contains(SECRET) && !text.contains(ENCODED), "{text}");
     error
@@ -273,7 +274,7 @@ async fn a_deadline_ends_a_call_whose_answer_does_not_come() {
     proxy.hold_replies();
     let began = Instant::now();
     let error = redis.ping().await.unwrap_err();
-    assert!((DEADLINE..DEADLINE * 5).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((DEADLINE..DEADLINE * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert!(!all_of(&error).contains(SECRET) && !format!("{redis:?}").contains(SECRET));
     proxy.release();

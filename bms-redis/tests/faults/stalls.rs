@@ -9,9 +9,8 @@ use bms_redis::testing::Server;
 use crate::support::rig::{PREFIX, Rig, caller, connect_within, hold_id, show};
 use crate::support::{audit::audit, until};
 
-const DEADLINE: Duration = Duration::from_millis(300);
-/// How much later than its deadline a call may end on a machine that has much else to do.
-const MARGIN: Duration = Duration::from_secs(5);
+/// Long, so that a busy machine does not make two of one.
+const DEADLINE: Duration = Duration::from_secs(2);
 
 /// P6, P11: the call that was under way says that it does not know, and of what; those after it fail at once; the hold that
 /// was made late is found by asking for it, and by asking again.
@@ -30,7 +29,7 @@ async fn a_call_to_a_stalled_server_ends_by_its_deadline_and_its_late_hold_is_fo
         other => panic!("expected OutcomeUnknown with the hold's id, saw {other:?}"),
     }
     let took = began.elapsed();
-    assert!((DEADLINE..DEADLINE + MARGIN).contains(&took), "P11: the call took {took:?}");
+    assert!((DEADLINE..DEADLINE * 2).contains(&took), "P11: the call took {took:?}");
 
     until("the stall is noticed", || async { rig.holds_are_down().await }).await;
     let began = Instant::now();
@@ -40,8 +39,8 @@ async fn a_call_to_a_stalled_server_ends_by_its_deadline_and_its_late_hold_is_fo
         let unknown = rig.service.hold(&caller("ann"), hold_id(1)).await;
         assert!(matches!(unknown, Err(Error::Unavailable { .. })), "{unknown:?}");
     }
-    // A hundred calls together, while each could have waited for its deadline.
-    assert!(began.elapsed() < DEADLINE + MARGIN, "P11: a hundred calls took {:?}", began.elapsed());
+    // Not one of them has waited for its deadline.
+    assert!(began.elapsed() < DEADLINE, "P11: a hundred calls took {:?}", began.elapsed());
 
     server.resume().unwrap();
     until("the late hold", || async {
@@ -75,7 +74,7 @@ async fn reading_from_a_stalled_server_fails_by_its_deadline_and_works_afterward
         rig.holds.ping(),
     );
     let took = began.elapsed();
-    assert!(took < DEADLINE + MARGIN, "P11: the calls took {took:?}");
+    assert!(took < DEADLINE * 2, "P11: the calls took {took:?}");
     assert!(matches!(map, Err(Error::Unavailable { .. })), "{map:?}");
     assert!(matches!(held, Err(Error::Unavailable { .. })), "{held:?}");
     assert!(counts.is_err() && ping.is_err(), "{counts:?}, {ping:?}");
