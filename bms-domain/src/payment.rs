@@ -219,6 +219,12 @@ pub trait PaymentGateway: Send + Sync + 'static {
         PaymentKey::of(reference)
     }
 
+    /// Whether there is a provider to ask. A program that only tidies up may know none: then it leaves payments under way, and
+    /// their orders, to those that do.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Whether the provider can be reached, for readiness.
     ///
     /// # Errors

@@ -62,6 +62,10 @@ struct NoProvider;
 
 #[async_trait]
 impl PaymentGateway for NoProvider {
+    fn is_there(&self) -> bool {
+        false
+    }
+
     async fn verify(&self, _: &Order, _: &PaymentReference) -> Result<(PaymentStatus, Money), GatewayError> {
         Err(GatewayError::Unavailable { source: Some("this command was told of no payment provider".into()) })
     }
@@ -72,7 +76,8 @@ async fn connect(options: &StoreOptions, gateway: Arc<dyn PaymentGateway>) -> Re
     check_unused(options)?;
     let mut ports = Ports::in_memory(Arc::new(SystemClock), gateway);
     if let Some(url) = given(&options.database_url) {
-        let config = database_config(url, &options.database)?.strict(options.strict);
+        // The store knows what was sent, and what was not: it is the one to say so.
+        let config = database_config(url, &options.database)?.strict(options.strict).deadline(STORE_DEADLINE * 8 / 10)?;
         let postgres = Postgres::connect(&config).await?;
         let orders = Arc::new(PostgresOrders::new(postgres.clone()));
         ports.orders = orders.clone();

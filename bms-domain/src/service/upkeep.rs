@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use futures::future::{join, join4};
+use futures::future::{join, join_all, join4};
 use serde::Serialize;
 
 use super::BookingService;
@@ -19,6 +19,9 @@ const LATELY: Duration = Duration::from_hours(1);
 
 /// How long one who asks a provider after a payment has it for himself, and so how often it is asked after.
 const ASK_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
+/// How many payments a provider is asked after at once.
+const ASKED_AT_ONCE: usize = 16;
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
@@ -102,23 +105,43 @@ impl BookingService {
 
     /// Asks the provider about payments that are under way for orders past their end. One that it does not know has failed.
     async fn sweep_payments(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
-        for attempt in self.of_orders(self.orders().claim_attempts(limit, ASK_AGAIN_AFTER)).await? {
-            let Attempt { order, reference } = &attempt;
-            let report = match self.ask_gateway(order, reference).await {
-                Ok(Some(report)) => report,
-                Ok(None) => {
-                    tracing::warn!(order = %order.id, "the provider does not know a payment that was under way: it counts as failed");
-                    self.failed(order, reference)
-                }
-                Err(error) => {
-                    tracing::warn!(order = %order.id, %error, "a payment under way is still unknown");
-                    continue;
-                }
-            };
-            swept.payments_asked += 1;
-            self.settle(&report).await?;
+        if !self.ports().gateway.is_there() {
+            return Ok(());
         }
-        Ok(())
+        let (mut outcome, mut left) = (Ok(()), limit);
+        while left > 0 {
+            // Few at a time: those that are taken are nobody else's until they were asked after.
+            let some = left.min(ASKED_AT_ONCE);
+            let attempts = self.of_orders(self.orders().claim_attempts(some, ASK_AGAIN_AFTER)).await?;
+            for asked in join_all(attempts.iter().map(|attempt| self.ask_after(attempt))).await {
+                match asked {
+                    Ok(answered) => swept.payments_asked += usize::from(answered),
+                    // It is asked after again. The others are not kept from their answers.
+                    Err(error) => outcome = outcome.and(Err(error)),
+                }
+            }
+            if attempts.len() < some {
+                break;
+            }
+            left -= some;
+        }
+        outcome
+    }
+
+    /// Asks the provider after a payment, and writes down what it says. Whether it says anything.
+    async fn ask_after(&self, Attempt { order, reference }: &Attempt) -> Result<bool, Error> {
+        let report = match self.ask_gateway(order, reference).await {
+            Ok(Some(report)) => report,
+            Ok(None) => {
+                tracing::warn!(order = %order.id, "the provider does not know a payment that was under way: it counts as failed");
+                self.failed(order, reference)
+            }
+            Err(error) => {
+                tracing::warn!(order = %order.id, %error, "a payment under way is still unknown");
+                return Ok(false);
+            }
+        };
+        self.settle(&report).await.map(|_| true)
     }
 
     /// Persists that orders have expired.
@@ -138,11 +161,17 @@ impl BookingService {
 
     /// Reconciles the shows that were sold or cancelled lately.
     async fn sweep_shows(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
+        let mut outcome = Ok(());
         for show in self.of_orders(self.orders().sales_within(LATELY, limit)).await? {
-            let Reconciled { added, freed } = self.reconcile(&show).await?;
-            swept.seats += (added + freed) as usize;
+            match self.reconcile(&show).await {
+                Ok(Reconciled { added, freed }) => swept.seats += (added + freed) as usize,
+                Err(error) => {
+                    tracing::warn!(%show, %error, "a show was not reconciled");
+                    outcome = outcome.and(Err(error));
+                }
+            }
         }
-        Ok(())
+        outcome
     }
 
     /// Brings the hold store in line with the durable store for one show: what is sold is marked sold, what is not is not,

@@ -16,7 +16,7 @@ pub use hold::{
     Placed, Restored, SeatLimits, ShowClaims, SoldSeats,
 };
 pub use idempotency::{Begun, Fingerprint, IdempotencyKey, IdempotencyStore};
-pub use order::{Attempt, Creation, LayoutPin, NewOrder, OrderChange, OrderStore, Settled, Settlement};
+pub use order::{Attempt, Creation, LONGEST_ASKING, LayoutPin, NewOrder, OrderChange, OrderStore, Settled, Settlement};
 pub use outbox::{Delivery, Outbox, Replay};
 
 /// What a client library said, kept as the source of an error.

@@ -92,6 +92,9 @@ pub enum Settled {
     OtherOrders,
 }
 
+/// How long after its end an order with a payment under way waits at most for what the provider says of it.
+pub const LONGEST_ASKING: Duration = Duration::from_mins(10);
+
 /// An attempt to pay that is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -169,8 +172,9 @@ pub trait OrderStore: Send + Sync + 'static {
     /// are EXPIRED, and their claims are gone. Gives them back as they are now. Many may ask at once: each order comes back
     /// once, and never again.
     ///
-    /// An order with a payment under way that [`claim_attempts`](Self::claim_attempts) has never given out is left: the
-    /// provider is asked before a payment in flight is given up (promise P4).
+    /// An order with a payment under way is left until [`claim_attempts`](Self::claim_attempts) has given the payment out, and
+    /// then for as long as it is somebody's, but not for longer than [`LONGEST_ASKING`] after the order's end: the provider is
+    /// asked before a payment in flight is given up (promise P4). Whoever wants its seats need not wait.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer. After `OutcomeUnknown` some may have expired that do not come back

@@ -373,6 +373,8 @@ faulty!(PaymentGateway as "gateway" {
     fn ping() -> Result<(), GatewayError>;
 } fn key(&self, order: OrderId, reference: &PaymentReference) -> PaymentKey {
     self.inner().key(order, reference)
+} fn is_there(&self) -> bool {
+    self.inner().is_there()
 });
 
 faulty!(EventSink as "sink" {

@@ -205,6 +205,57 @@ fn refunds_of_one_order_come_in_parts() {
     });
 }
 
+/// An order past its end whose payment is under way; its provider knows by now that it succeeded.
+async fn paid_late(rig: &Rig, user: &str, seed: u32) {
+    let payment = format!("pay-{seed}");
+    let order = rig.ordered(user, &[seed], seed).await;
+    rig.bank.pays(&payment, &order, PaymentStatus::Pending);
+    rig.confirm(user, order.id, &payment).await.unwrap();
+    rig.bank.pays(&payment, &order, PaymentStatus::Succeeded);
+}
+
+/// P4: while one sweeper asks the provider, another does not give the payment up.
+#[test]
+fn a_sweeper_waits_for_what_another_asks() {
+    block_on(async {
+        let rig = Rig::new().await;
+        paid_late(&rig, "ann", 1).await;
+        rig.clock.advance(6 * MINUTE);
+        let gate = Gate::new();
+        rig.faults.at_nth("gateway.verify", 1, Fault::WaitBefore(gate.clone()));
+        let mut asks = pin!(rig.service.sweep(10));
+        assert!(futures::poll!(asks.as_mut()).is_pending());
+        assert_eq!(rig.service.sweep(10).await.unwrap().orders, 0, "the provider is being asked");
+        gate.open();
+        let swept = asks.await.unwrap();
+        assert_eq!((swept.payments_asked, swept.orders), (1, 0));
+        assert!(rig.order_of(1).await.unwrap().state.is_confirmed());
+    });
+}
+
+/// One answer that cannot be written down keeps none of the others from being asked for, and its order is not given up.
+#[test]
+fn a_sweep_goes_on_after_an_answer_that_was_not_written_down() {
+    block_on(async {
+        let rig = Rig::new().await;
+        for (seed, user) in [(1, "ann"), (2, "bob"), (3, "cid")] {
+            paid_late(&rig, user, seed).await;
+        }
+        rig.clock.advance(6 * MINUTE);
+        let settled = rig.faults.count("orders.settle");
+        rig.faults.at_nth("orders.settle", settled + 1, Fault::Unavailable);
+        rig.service.sweep(10).await.unwrap_err();
+        let confirmed = async || {
+            let orders = [rig.order_of(1).await, rig.order_of(2).await, rig.order_of(3).await];
+            orders.into_iter().flatten().filter(|order| order.state.is_confirmed()).count()
+        };
+        assert_eq!(confirmed().await, 2);
+        rig.clock.advance(MINUTE);
+        let swept = rig.service.sweep(10).await.unwrap();
+        assert_eq!((swept.payments_asked, swept.orders, confirmed().await), (1, 0, 3));
+    });
+}
+
 /// P13: the sweeper asks after payments though the hold store is down.
 #[test]
 fn a_sweep_asks_providers_without_the_hold_store() {

@@ -7,14 +7,14 @@ use bms_domain::id::{Caller, OrderId};
 use bms_domain::money::Money;
 use bms_domain::order::{self, Order, OrderCommand};
 use bms_domain::payment::{PaymentKey, PaymentReference, PaymentReport, PaymentState, PaymentStatus};
-use bms_domain::store::{OrderChange, StoreError};
+use bms_domain::store::{LONGEST_ASKING, OrderChange, StoreError};
 use uuid::Uuid;
 
 use super::settle::Change;
 use super::{ATTEMPTS, PostgresOrders, row};
 use crate::codec::{get, instant, money, number, parsed};
 use crate::error::{STORE, broken};
-use crate::run::{Failed, count};
+use crate::run::{Failed, count, millis};
 use crate::statements::query;
 
 impl PostgresOrders {
@@ -108,7 +108,7 @@ impl PostgresOrders {
     }
 
     pub(super) async fn expire_up_to(&self, limit: usize) -> Result<Vec<Order>, StoreError> {
-        let overdue = || query(&self.sql.overdue).bind(self.postgres.now()).bind(count(limit));
+        let overdue = || query(&self.sql.overdue).bind(self.postgres.now()).bind(count(limit)).bind(millis(LONGEST_ASKING));
         let rows = self.postgres.read(overdue).await?;
         if rows.is_empty() {
             return Ok(Vec::new());

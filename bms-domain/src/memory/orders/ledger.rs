@@ -10,7 +10,9 @@ use crate::payment::{
     self, Known, PaymentKey, PaymentReference, PaymentReport, PaymentState, PaymentStatus, RefundDue, RefundReason,
 };
 use crate::seat::{SeatBits, SeatIndex, SeatSet};
-use crate::store::{Attempt, Creation, LayoutPin, NewOrder, OrderChange, PendingClaim, Settled, Settlement, SoldSeats};
+use crate::store::{
+    Attempt, Creation, LONGEST_ASKING, LayoutPin, NewOrder, OrderChange, PendingClaim, Settled, Settlement, SoldSeats,
+};
 use crate::time::Timestamp;
 
 /// A payment of an order.
@@ -261,13 +263,13 @@ impl Ledger {
     /// asked first.
     pub(super) fn overdue(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, OrderId)> + '_ {
         let past = self.pending.iter().take_while(move |(end, _)| end.has_passed(now));
-        past.filter(|(_, id)| self.records.get(id).is_some_and(|record| !record.must_ask())).copied()
+        past.filter(move |(_, id)| self.records.get(id).is_some_and(|record| !record.waits_for_provider(now))).copied()
     }
 
     /// Writes down that an order has expired, unless somebody else did by now or its provider has to be asked first.
     pub(super) fn expire(&mut self, id: OrderId, shared: &Shared, now: Timestamp) -> Option<Order> {
         let record = self.records.get(&id)?;
-        if !record.order.state.is_pending() || record.must_ask() {
+        if !record.order.state.is_pending() || record.waits_for_provider(now) {
             return None;
         }
         match self.command(id, None, OrderCommand::Expire, shared, now)? {
@@ -321,9 +323,10 @@ impl Ledger {
 }
 
 impl Record {
-    /// Whether a payment is under way that nobody has asked the provider after since the order's end.
-    fn must_ask(&self) -> bool {
-        self.payments.values().any(|payment| payment.state == PaymentState::Pending && payment.asked_until.is_none())
+    /// Whether a payment is under way that nobody has asked the provider after since the order's end, or somebody does now.
+    fn waits_for_provider(&self, now: Timestamp) -> bool {
+        let is_asked = |until: Timestamp| !until.has_passed(now) && !self.order.expires_at.plus(LONGEST_ASKING).has_passed(now);
+        self.payments.values().any(|payment| payment.state == PaymentState::Pending && payment.asked_until.is_none_or(is_asked))
     }
 
     /// Writes an event to the outbox.

@@ -267,6 +267,7 @@ suite!(
         orders_end::orders_expire_oldest_end_first,
         orders_end::an_order_expires_for_one_caller,
         orders_end::a_payment_in_flight_is_asked_after_before_its_order_expires,
+        orders_end::the_provider_is_waited_for_so_long_at_most,
         orders_end::attempts_under_way_are_given_out_after_the_orders_end,
         orders_end::every_attempt_has_its_turn,
         orders_read::a_users_orders_come_newest_first,

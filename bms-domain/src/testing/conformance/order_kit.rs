@@ -136,9 +136,9 @@ impl Ledger {
         self.store.expire_overdue(1_000).await.unwrap().iter().map(|order| order.id).collect()
     }
 
-    /// The same, after every payment under way was taken to be asked after.
+    /// The same, after every payment under way was taken to be asked after, for a moment.
     pub(super) async fn sweep(&self) -> Vec<OrderId> {
-        self.store.claim_attempts(1_000, TICK).await.unwrap();
+        self.store.claim_attempts(1_000, Duration::ZERO).await.unwrap();
         self.expire().await
     }
 

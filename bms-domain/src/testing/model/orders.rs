@@ -6,6 +6,7 @@ use super::{ASK_TTL, Number, ORDER_TTL};
 use crate::event::OrderEventKind;
 use crate::payment::{PaymentStatus, RefundReason};
 use crate::seat::SeatIndex;
+use crate::store::LONGEST_ASKING;
 use crate::time::Timestamp;
 
 /// Where an order of the model stands.
@@ -242,11 +243,12 @@ impl OrderModel {
         }
     }
 
-    /// A sweeper writes down every end that has passed, but those whose provider has to be asked first.
+    /// A sweeper writes down every end that has passed, but those whose provider has to be asked first, or is being asked.
     pub fn expire(&mut self) -> Answer {
         let unasked = |number| {
             let mut open = self.payments.iter().filter(|(_, (order, state))| *order == number && *state == Paid::Open);
-            open.any(|(payment, _)| !self.asked.contains_key(payment))
+            let is_asked = |until: &Timestamp| *until > self.now && self.orders[&number].end.plus(LONGEST_ASKING) > self.now;
+            open.any(|(payment, _)| self.asked.get(payment).is_none_or(is_asked))
         };
         let overdue = self.orders.iter().filter(|(_, order)| order.written == Phase::Pending && self.now >= order.end);
         let expired: BTreeSet<Number> = overdue.map(|(number, _)| *number).filter(|number| !unasked(*number)).collect();
