@@ -5,7 +5,7 @@ local KEPT_AT_LEAST = 1024 -- how many ended holds a show keeps, and one for eac
 local CHANGES_KEPT = 1024
 local FORGOTTEN_AFTER = 7 * 24 * 3600000 -- when nothing has happened to a show, and nobody holds a seat of it
 local SHOW = string.sub(META, 2)
-local USER, ORDER = 'u' .. SHOW .. ':', 'o' .. SHOW .. ':'
+local USER = 'u' .. SHOW .. ':'
 local known, dirty = true, false
 
 local function load(numbers)

@@ -7,7 +7,8 @@
 load(call('HGET', RECORDS, META))
 retire(64)
 local order = ARGV[3]
-local bought = sale(order) or { owner = ARGV[5], seats = {} }
+local record = call('HGET', SALES, order)
+local bought = record and parse_sale(record) or { owner = ARGV[5], seats = {} }
 go_on_when_full()
 local freed, left = split(bought.seats, set_of(unpack_seats(ARGV[6], 1, #ARGV[6])))
 bought.freed, bought.seats = true, left

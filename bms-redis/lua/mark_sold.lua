@@ -6,6 +6,7 @@
 
 load(call('HGET', RECORDS, META))
 retire(64)
-sell(ARGV[3], ARGV[4], ARGV[5], unpack_seats(ARGV[6], 1, #ARGV[6]))
+told[1] = ARGV[6]
+sell(ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 save()
 return now

@@ -28,16 +28,15 @@ if primed and layout ~= ARGV[5] then
       hold.state, hold.till, hold.order = 'E', now, ''
       write(hold)
       call('RPUSH', ENDED, id)
+      call('HDEL', RECORDS, USER .. hold.owner)
     end
   end
-  for _, order in ipairs(orders()) do
-    local bought = sale(order)
+  each(SALES, call('HKEYS', SALES), function(order, record)
+    local bought = parse_sale(record)
+    call('HDEL', RECORDS, USER .. bought.owner)
     bought.seats = {}
-    if bought.freed then write_sale(order, bought) else call('HDEL', RECORDS, ORDER .. order) end
-  end
-  for _, field in ipairs(call('HKEYS', RECORDS)) do
-    if string.sub(field, 1, #USER) == USER then call('HDEL', RECORDS, field) end
-  end
+    if bought.freed then write_sale(order, bought) else call('HDEL', SALES, order) end
+  end)
   call('DEL', SEATS, LIVE, LOG)
   -- Until its last part is told the show is not primed, and a later part does not begin anew once more.
   version, held, sold, size, due, layout, primed = version + 1, 0, 0, 0, NEVER, '', false
@@ -60,26 +59,28 @@ if quiet and ARGV[7] == '1' then
   if #freed > 0 then
     -- A free like any other: claims that were read before it may still tell these seats sold.
     frees = frees + 1
-    take_back(freed)
+    take_back(freed, orders_of(freed))
     mark(freed, FREE)
     sold = sold - #freed
     changed('f', pack_seats(freed))
   end
 end
 
-local added, at = 0, 11
-for _ = 1, tonumber(ARGV[10]) do
-  added = added + sell(ARGV[at], ARGV[at + 1], ARGV[at + 2], unpack_seats(ARGV[at + 3], 1, #ARGV[at + 3]))
-  at = at + 4
-end
+local pending_at = 11 + 4 * tonumber(ARGV[10])
+for at = 14, pending_at - 1, 4 do told[#told + 1] = ARGV[at] end
+for at = pending_at + 2, #ARGV, 5 do told[#told + 1] = ARGV[at] end
+
+local added = 0
+for at = 11, pending_at - 1, 4 do added = added + sell(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]) end
 
 -- Old news of an order that has ended since would take seats from those who have them now.
+local at = pending_at
 while at <= #ARGV and (quiet or not primed) do
   local order, id, packed, body, lasts = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
   local seats = unpack_seats(packed, 1, #packed)
   at = at + 5
-  local fits = true
-  for i, found in ipairs(marks(seats)) do fits = fits and found ~= SOLD and seats[i] < size end
+  local marked, fits = marks(seats), true
+  for i, found in ipairs(marked) do fits = fits and found ~= SOLD and seats[i] < size end
   local hold = fits and read(id)
   if hold and is_live(hold) then
     if hold.state == 'H' then
@@ -89,8 +90,8 @@ while at <= #ARGV and (quiet or not primed) do
     end
   -- Of a hold that is linked an order may have been made since the claim was read, and then the claim is over. If not, that
   -- order is refused, and the restore that follows brings this hold back.
-  elseif fits and not has_order(seats) then
-    cut_short(seats, id)
+  elseif fits and not has_order(seats, marked) then
+    cut_short(seats, marked, id)
     mark(seats, HELD)
     call('HSET', RECORDS, id, pack(HEAD, 'L', now, lasts, lasts) .. body .. order)
     local owner = unpack_as('>Bc0', body)

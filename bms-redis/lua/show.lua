@@ -2,7 +2,8 @@
 --
 -- KEYS  1 records   2 seats   3 live   4 ended   5 log   6 due: what each is stands in the crate's README
 --       fields of the records: 'm' .. show its numbers   'u' .. show .. ':' .. user how many seats a user has
---       'o' .. show .. ':' .. order what an order bought   'h' .. id a hold, live or ended
+--       'h' .. id a hold, live or ended
+--       7 sales: only for scripts that include sales.lua
 -- ARGV  2 'm' .. the show's id
 --
 -- A script checks everything before it writes anything, and nothing between two writes can fail. Numbers are given to

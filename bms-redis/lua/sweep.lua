@@ -3,6 +3,7 @@
 -- Gives  how many holds were retired.
 -- include show
 -- include holds
+-- include sales
 
 local numbers = call('HGET', RECORDS, META)
 if not numbers then
@@ -32,12 +33,16 @@ end
 if not dirty and call('EXISTS', LIVE, ENDED) == 0 then
   next_at = touched + FORGOTTEN_AFTER
   if next_at <= now then
-    for _, field in ipairs(call('HKEYS', RECORDS)) do
-      local owner = string.sub(field, 1, #USER)
-      if owner == USER or owner == ORDER then call('HDEL', RECORDS, field) end
+    -- While nobody holds a seat, users have what they bought, and nothing else.
+    local fields = { META }
+    each(SALES, call('HKEYS', SALES), function(_, record)
+      local owner = unpack_as('>Bc0', record, 2)
+      fields[#fields + 1] = USER .. owner
+    end)
+    for first = 1, #fields, 1000 do
+      call('HDEL', RECORDS, unpack(fields, first, math.min(first + 999, #fields)))
     end
-    call('HDEL', RECORDS, META)
-    call('DEL', SEATS, LOG)
+    call('DEL', SEATS, LOG, SALES)
     call('ZREM', DUE, SHOW)
     return retired
   end

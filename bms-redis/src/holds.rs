@@ -67,8 +67,14 @@ impl RedisHolds {
     }
 
     /// A call on a show, to which its own arguments are added.
-    pub(crate) fn of_show(&self, show: &ShowId) -> Call {
+    fn of_show(&self, show: &ShowId) -> Call {
         let call = self.keys.of_show(show).iter().fold(Call::new(), Call::key);
+        call.now(self.clock.as_deref()).arg(Keys::meta(show))
+    }
+
+    /// The same for a script that looks at what orders bought.
+    pub(crate) fn of_sales(&self, show: &ShowId) -> Call {
+        let call = self.keys.of_show(show).iter().fold(Call::new(), Call::key).key(self.keys.sales(show));
         call.now(self.clock.as_deref()).arg(Keys::meta(show))
     }
 
@@ -174,7 +180,7 @@ impl RedisHolds {
         let mut retired = 0;
         loop {
             let some = (limit - retired).min(RETIRED_A_CALL);
-            let answer = self.redis.run(&lua::SWEEP, self.of_show(show).number(some), Effect::Writes).await?;
+            let answer = self.redis.run(&lua::SWEEP, self.of_sales(show).number(some), Effect::Writes).await?;
             let more = usize::try_from(reply::int(&answer)?).unwrap_or_default().min(some);
             retired += more;
             if more < some || retired >= limit {
@@ -285,12 +291,12 @@ impl HoldStore for RedisHolds {
     }
 
     async fn mark_sold(&self, sold: &SoldSeats) -> Result<(), StoreError> {
-        let call = restore::with_sale(self.of_show(&sold.show), sold)?;
+        let call = restore::with_sale(self.of_sales(&sold.show), sold)?;
         self.redis.run(&lua::MARK_SOLD, call, Effect::Writes).await.map(|_| ())
     }
 
     async fn mark_free(&self, sold: &SoldSeats) -> Result<(), StoreError> {
-        let call = restore::with_sale(self.of_show(&sold.show), sold)?;
+        let call = restore::with_sale(self.of_sales(&sold.show), sold)?;
         self.redis.run(&lua::MARK_FREE, call, Effect::Writes).await.map(|_| ())
     }
 

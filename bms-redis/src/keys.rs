@@ -26,6 +26,11 @@ impl Keys {
         [self.records(shard), name(":seats:"), name(":live:"), name(":ended:"), self.log(show), self.due(shard)]
     }
 
+    /// What each order of a show bought: the key after the others, for the scripts that include `lua/sales.lua`.
+    pub(crate) fn sales(&self, show: &ShowId) -> Vec<u8> {
+        self.name(show.shard(), ":sales:", show.as_str())
+    }
+
     /// The records of a shard's shows and holds.
     pub(crate) fn records(&self, shard: Shard) -> Vec<u8> {
         self.name(shard, ":records", "")
@@ -79,7 +84,8 @@ mod tests {
     fn every_key_of_a_show_has_its_shard_as_the_tag() {
         let show = ShowId::parse("show-1").unwrap();
         let tag = format!("{{{}}}", show.shard().number());
-        for key in Keys::new("bms").of_show(&show) {
+        let keys = Keys::new("bms");
+        for key in keys.of_show(&show).into_iter().chain([keys.sales(&show)]) {
             let key = String::from_utf8(key).unwrap();
             assert!(key.starts_with(&format!("bms:{tag}:")) && key.matches('{').count() == 1, "{key}");
         }

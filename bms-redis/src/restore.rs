@@ -71,7 +71,7 @@ impl RedisHolds {
         } else {
             Vec::new()
         };
-        let call = self.of_show(&claims.show);
+        let call = self.of_sales(&claims.show);
         let call = call.number(fence.frees).number(fence.version).arg(claims.layout.as_str()).number(claims.seats);
         let call = call.number(u8::from(first)).number(u8::from(last)).arg(marks).number(part.sold.len());
         let call = part.sold.iter().try_fold(call, with_sale)?;

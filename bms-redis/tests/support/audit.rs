@@ -9,10 +9,10 @@ use bms_redis::testing::Server;
 /// Everything of a show, read at one instant.
 const READ: &str = "local r = redis.call
 return { r('HGETALL', KEYS[1]), r('GET', KEYS[2]), r('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'), r('LRANGE', KEYS[4], 0, -1),
-  r('LRANGE', KEYS[5], 0, -1), r('ZSCORE', KEYS[6], ARGV[1]) }";
+  r('LRANGE', KEYS[5], 0, -1), r('ZSCORE', KEYS[6], ARGV[1]), r('HGETALL', KEYS[7]) }";
 
 type Bytes = Vec<u8>;
-type Raw = (Vec<(Bytes, Bytes)>, Option<Bytes>, Vec<(Bytes, i64)>, Vec<Bytes>, Vec<Bytes>, Option<f64>);
+type Raw = (Vec<(Bytes, Bytes)>, Option<Bytes>, Vec<(Bytes, i64)>, Vec<Bytes>, Vec<Bytes>, Option<f64>, Vec<(Bytes, Bytes)>);
 
 /// What Redis keeps of a show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Kept {
 pub fn audit(server: &Server, prefix: &str, show: &ShowId) -> Option<Kept> {
     let raw = read(server, prefix, show);
     let audit = Audit::of(&raw, show.as_str());
-    let (_, marks, live, ended, log, due) = raw;
+    let (_, marks, live, ended, log, due, _) = raw;
     let Some(numbers) = &audit.numbers else {
         assert!(audit.tallies.is_empty() && audit.sales.is_empty(), "{show}: sales or tallies without numbers");
         assert!(marks.is_none() && live.is_empty() && log.is_empty() && due.is_none(), "{show}: keys without numbers");
@@ -78,9 +78,10 @@ pub fn audit(server: &Server, prefix: &str, show: &ShowId) -> Option<Kept> {
 fn read(server: &Server, prefix: &str, show: &ShowId) -> Raw {
     let shard = format!("{prefix}:{{{}}}", show.shard().number());
     let key = |part: &str| format!("{shard}:{part}:{show}");
-    let keys = [format!("{shard}:records"), key("seats"), key("live"), key("ended"), key("log"), format!("{shard}:due")];
+    let keys =
+        [format!("{shard}:records"), key("seats"), key("live"), key("ended"), key("log"), format!("{shard}:due"), key("sales")];
     let words: Vec<&str> =
-        ["EVAL", READ, "6"].into_iter().chain(keys.iter().map(String::as_str)).chain([show.as_str()]).collect();
+        ["EVAL", READ, "7"].into_iter().chain(keys.iter().map(String::as_str)).chain([show.as_str()]).collect();
     server.command(&words).unwrap()
 }
 
@@ -100,7 +101,7 @@ struct Hold {
     seats: Vec<u32>,
 }
 
-/// The fields of the records that are a show's.
+/// The fields of the records that are a show's, and its sales.
 #[derive(Default)]
 struct Audit {
     numbers: Option<Numbers>,
@@ -112,7 +113,7 @@ struct Audit {
 impl Audit {
     fn of(raw: &Raw, show: &str) -> Self {
         let mut audit = Self::default();
-        let (user, order) = (format!("u{show}:").into_bytes(), format!("o{show}:").into_bytes());
+        let user = format!("u{show}:").into_bytes();
         for (field, value) in &raw.0 {
             if field == format!("m{show}").as_bytes() {
                 audit.numbers = Some(read_numbers(value));
@@ -120,14 +121,15 @@ impl Audit {
                 let tally = String::from_utf8(value.clone()).unwrap().parse().unwrap();
                 assert!(tally > 0, "{show}: a tally of {tally}");
                 audit.tallies.insert(user.to_vec(), tally);
-            } else if let Some(order) = field.strip_prefix(&*order) {
-                let (owner, seats) = split_name(&value[1..]);
-                audit.sales.insert(order.to_vec(), (owner.to_vec(), read_seats(seats)));
             } else if field[0] == b'h'
                 && let Some(hold) = read_hold(value, show)
             {
                 audit.holds.insert(field.clone(), hold);
             }
+        }
+        for (order, value) in &raw.6 {
+            let (owner, seats) = split_name(&value[1..]);
+            audit.sales.insert(order.clone(), (owner.to_vec(), read_seats(seats)));
         }
         audit
     }

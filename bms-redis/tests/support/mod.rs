@@ -24,6 +24,7 @@ use bms_domain::store::{HoldStore as _, OccupancyRead, PlaceHold, SeatLimits, Sh
 use bms_domain::testing::{Fresh, ManualClock, Runtime, sample};
 use bms_redis::testing::{Server, eventually};
 use bms_redis::{Redis, RedisConfig, RedisHolds};
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 
@@ -59,8 +60,24 @@ pub async fn fresh_holds(url: &str, clock: ManualClock) -> Fresh<RedisHolds> {
 
 /// How many scripts were called at a server so far, by their hashes.
 pub fn scripts_called(server: &Server) -> u64 {
-    let stats = server.info("cmdstat_evalsha").unwrap_or_default();
+    calls(server, "evalsha")
+}
+
+/// How many commands of a name a server has carried out so far, those of scripts among them.
+pub fn calls(server: &Server, command: &str) -> u64 {
+    let stats = server.info(&format!("cmdstat_{command}")).unwrap_or_default();
     stats.split(',').find_map(|part| part.strip_prefix("calls=")).map_or(0, |calls| calls.parse().unwrap())
+}
+
+/// The commands that scripts have a server carry out while something is done, each with its arguments in quotes.
+pub async fn commands(server: &Server, act: impl Future) -> Vec<String> {
+    const END: &str = "that was all";
+    let mut monitor = redis::Client::open(server.url()).unwrap().get_async_monitor().await.unwrap();
+    act.await;
+    server.command::<String>(&["ECHO", END]).unwrap();
+    let lines = monitor.on_message::<String>().take_while(|line| std::future::ready(!line.contains(END)));
+    let lines: Vec<String> = lines.collect().await;
+    lines.iter().filter_map(|line| line.split_once(" lua] ")).map(|(_, command)| command.to_owned()).collect()
 }
 
 /// How long the holds of [`wish`] last.
