@@ -7,6 +7,6 @@
 load(call('HGET', RECORDS, META))
 retire(64)
 told[1] = ARGV[6]
-sell(ARGV[3], ARGV[4], ARGV[5], ARGV[6])
+changed('s', pack_seats(sell(ARGV[3], ARGV[4], ARGV[5], ARGV[6])))
 save()
 return now

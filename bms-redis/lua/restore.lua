@@ -70,8 +70,12 @@ local pending_at = 11 + 4 * tonumber(ARGV[10])
 for at = 14, pending_at - 1, 4 do told[#told + 1] = ARGV[at] end
 for at = pending_at + 2, #ARGV, 5 do told[#told + 1] = ARGV[at] end
 
-local added = 0
-for at = 11, pending_at - 1, 4 do added = added + sell(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]) end
+-- One change for all of them: those who follow the show would find a thousand changes to be too many.
+local added = {}
+for at = 11, pending_at - 1, 4 do
+  for _, seat in ipairs(sell(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])) do added[#added + 1] = seat end
+end
+changed('s', pack_seats(added))
 
 -- Old news of an order that has ended since would take seats from those who have them now.
 local at = pending_at
@@ -106,4 +110,4 @@ while at <= #ARGV and (quiet or not primed) do
 end
 if ARGV[8] == '1' then layout = ARGV[5] end
 -- What this part changed itself is no reason for the next one to think that somebody else did; what others changed is.
-return answer('D', quiet and format('%d', version) or '0', added, #freed)
+return answer('D', quiet and format('%d', version) or '0', #added, #freed)

@@ -129,8 +129,9 @@ local function take_back(seats, buyers)
 end
 
 local function consume(id, order, packed)
-  local hold = read(id)
-  if not hold or hold.state == 'C' then return end
+  local record = call('HGET', RECORDS, id)
+  if not record or string.sub(record, 1, 1) == 'C' then return end
+  local hold = parse(id, record)
   if is_live(hold) then
     finish(hold, 'C', now, order, true)
     local _, rest = split(hold.seats, set_of(unpack_seats(packed, 1, #packed)))
@@ -141,13 +142,17 @@ local function consume(id, order, packed)
   end
 end
 
--- Marks an order's seats sold, and its hold consumed. Says how many were not marked before.
+-- Marks an order's seats sold, and its hold consumed. Gives the seats that were not marked before: whoever calls tells
+-- of them with `changed`.
 local buyers
+local NONE = {}
 local function sell(order, id, owner, packed)
   local record = call('HGET', SALES, order)
-  if record and string.sub(record, 1, 1) == 'f' then return 0 end
+  if record and string.sub(record, 1, 1) == 'f' then return NONE end
   -- Its own hold first: a seat that is still held after it is somebody else's, which seldom happens and takes a search.
   consume(id, order, packed)
+  -- Told before, as most are when a show is reconciled, or primed by several processes at once.
+  if record and record == sale_of(false, owner, packed) then return NONE end
   local bought = record and parse_sale(record) or { owner = owner, seats = {} }
   local _, new = split(unpack_seats(packed, 1, #packed), set_of(bought.seats))
   local marked, added, resold = marks(new), {}, {}
@@ -171,7 +176,6 @@ local function sell(order, id, owner, packed)
     mark(added, SOLD)
     tally(bought.owner, #new)
     sold, dirty = sold + #added, true
-    changed('s', pack_seats(added))
   end
-  return #added
+  return added
 end

