@@ -1,6 +1,6 @@
 -- Tidies a show up: retires holds, forgets holds that ended long ago, and the show when nothing has happened to it for long.
 -- ARGV  3 how many holds to retire and to forget at most
--- Gives  how many holds were retired.
+-- Gives  how many holds were retired, and whether there is more to do by now (1 or 0).
 -- include show
 -- include holds
 -- include sales
@@ -8,7 +8,7 @@
 local numbers = call('HGET', RECORDS, META)
 if not numbers then
   call('ZREM', DUE, SHOW)
-  return 0
+  return { 0, 0 }
 end
 load(numbers)
 local limit = tonumber(ARGV[3])
@@ -27,7 +27,7 @@ for step = 1, limit do
     call('HDEL', RECORDS, oldest)
   end
   call('LPOP', ENDED)
-  -- There may be more: the next sweep goes on.
+  -- There may be more: the next call goes on.
   if step == limit then next_at = now end
 end
 if not dirty and call('EXISTS', LIVE, ENDED) == 0 then
@@ -44,8 +44,8 @@ if not dirty and call('EXISTS', LIVE, ENDED) == 0 then
     end
     call('DEL', SEATS, LOG, SALES)
     call('ZREM', DUE, SHOW)
-    return retired
+    return { retired, 0 }
   end
 end
 call('ZADD', DUE, format('%d', next_at), SHOW)
-return retired
+return { retired, next_at <= now and 1 or 0 }

@@ -1,8 +1,10 @@
 //! The hold store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +25,7 @@ use crate::error::STORE;
 use crate::feed::{Feeds, Log, Step};
 use crate::keys::Keys;
 use crate::lua;
-use crate::reply::{self, Reply};
+use crate::reply::Reply;
 use crate::restore;
 use crate::script::{Call, Script};
 
@@ -48,6 +50,9 @@ pub struct RedisHolds {
     feeds: Arc<Feeds>,
     /// The last show of each shard. A hold's id tells its shard: the show is guessed, and a script that finds another says so.
     shows: Arc<Mutex<HashMap<Shard, ShowId>>>,
+    /// Where the next sweep begins among the shards, so that each has its turn. At first anywhere: a process may live for one
+    /// sweep alone.
+    sweeps_from: Arc<AtomicUsize>,
 }
 
 impl RedisHolds {
@@ -56,7 +61,10 @@ impl RedisHolds {
     pub fn new(redis: Redis) -> Self {
         let keys = Keys::new(redis.prefix());
         let feeds = Arc::new(Feeds::new(redis.clone(), keys.clone()));
-        Self { redis, keys, clock: None, feeds, shows: Arc::default() }
+        // A hasher is seeded by the operating system; that is random enough here.
+        let anywhere = RandomState::new().build_hasher().finish() % u64::from(Shard::COUNT);
+        let sweeps_from = Arc::new(AtomicUsize::new(usize::try_from(anywhere).unwrap_or_default()));
+        Self { redis, keys, clock: None, feeds, shows: Arc::default(), sweeps_from }
     }
 
     /// Goes by a clock instead of the server's, for tests and simulation: all who share the holds must share it.
@@ -155,38 +163,58 @@ impl RedisHolds {
         Ok(if code == b'K' { Some(Log::read(reply.digits()?, reply.parts()?)?) } else { None })
     }
 
-    /// The shows of which something is to be tidied up, `limit` a shard at most.
-    async fn due(&self, limit: usize) -> Result<Vec<ShowId>, StoreError> {
+    /// The shows of some shards of which something is to be tidied up, in the order of the shards; `limit` a shard at most.
+    async fn due(&self, shards: &[Shard], limit: usize) -> Result<Vec<ShowId>, StoreError> {
         let mut shows = Vec::new();
-        let shards: Vec<Shard> = Shard::all().collect();
-        for some in shards.chunks(SHARDS_AT_ONCE) {
-            let calls = some.iter().map(|shard| Call::new().key(self.keys.due(*shard)).now(self.clock.as_deref()).number(limit));
-            for answer in self.redis.run_all(&lua::DUE, calls.collect(), Effect::Reads).await? {
-                let mut names = Reply::new(answer)?;
-                while names.left() > 0 {
-                    // A hand in the data keeps no other show from being tidied up.
-                    match codec::text(&names.bytes()?) {
-                        Ok(show) => shows.push(show),
-                        Err(_) => tracing::warn!("what is to be tidied up in Redis is not the name of a show"),
-                    }
+        let calls = shards.iter().map(|shard| Call::new().key(self.keys.due(*shard)).now(self.clock.as_deref()).number(limit));
+        for answer in self.redis.run_all(&lua::DUE, calls.collect(), Effect::Reads).await? {
+            let mut names = Reply::new(answer)?;
+            while names.left() > 0 {
+                // A hand in the data keeps no other show from being tidied up.
+                match codec::text(&names.bytes()?) {
+                    Ok(show) => shows.push(show),
+                    Err(_) => tracing::warn!("what is to be tidied up in Redis is not the name of a show"),
                 }
             }
         }
         Ok(shows)
     }
 
-    /// Tidies one show up, and says how many holds that retired.
-    async fn sweep_show(&self, show: &ShowId, limit: usize) -> Result<usize, StoreError> {
-        let mut retired = 0;
-        loop {
-            let some = (limit - retired).min(RETIRED_A_CALL);
-            let answer = self.redis.run(&lua::SWEEP, self.of_sales(show).number(some), Effect::Writes).await?;
-            let more = usize::try_from(reply::int(&answer)?).unwrap_or_default().min(some);
-            retired += more;
-            if more < some || retired >= limit {
-                return Ok(retired);
+    /// Tidies shows up, some at a time: one of which there is more to do comes again after the others.
+    async fn tidy_up(&self, shows: &[ShowId], left: &mut Left) -> Result<(), StoreError> {
+        let (mut shows, mut outcome) = (VecDeque::from_iter(shows), Ok(()));
+        while !shows.is_empty() && left.is_some() {
+            let some: Vec<&ShowId> = shows.drain(..shows.len().min(SHOWS_AT_ONCE).min(left.holds).min(left.visits)).collect();
+            let each = left.holds.min(RETIRED_AT_ONCE) / some.len();
+            left.visits -= some.len();
+            let calls = some.iter().map(|show| self.of_sales(show).number(each)).collect();
+            match self.redis.run_all(&lua::SWEEP, calls, Effect::Writes).await {
+                Ok(answers) => {
+                    for (answer, show) in answers.into_iter().zip(some) {
+                        let mut reply = Reply::new(answer)?;
+                        left.holds = left.holds.saturating_sub(reply.count()? as usize);
+                        shows.extend((reply.int()? != 0).then_some(show));
+                    }
+                }
+                // One show that cannot be tidied up keeps none of the others from it.
+                Err(error) => outcome = Err(error),
             }
         }
+        outcome
+    }
+}
+
+/// What a sweep may still do.
+struct Left {
+    /// How many holds it may retire.
+    holds: usize,
+    /// How many calls it may make that tidy a show up.
+    visits: usize,
+}
+
+impl Left {
+    fn is_some(&self) -> bool {
+        self.holds > 0 && self.visits > 0
     }
 }
 
@@ -362,19 +390,23 @@ impl HoldStore for RedisHolds {
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {
-        let (limit, mut retired) = (limit.min(MOST_AT_ONCE), 0);
-        let mut outcome = Ok(());
-        for show in self.due(limit).await? {
-            if retired >= limit {
+        let limit = limit.min(MOST_AT_ONCE);
+        let (mut left, mut outcome) = (Left { holds: limit, visits: limit }, Ok(()));
+        let mut shards: Vec<Shard> = Shard::all().collect();
+        shards.rotate_left(self.sweeps_from.load(Ordering::Relaxed));
+        for some in shards.chunks(SHARDS_AT_ONCE) {
+            if !left.is_some() {
                 break;
             }
-            // One show that cannot be tidied up keeps none of the others from it.
-            match self.sweep_show(&show, limit - retired).await {
-                Ok(more) => retired += more,
-                Err(error) => outcome = Err(error),
-            }
+            let due = self.due(some, left.visits.min(SHOWS_A_SHARD)).await?;
+            let before = left.visits;
+            outcome = self.tidy_up(&due, &mut left).await.and(outcome);
+            // What is left of a shard waits for its next turn, so that no shard keeps the others from theirs.
+            let seen = due.iter().take(before - left.visits).next_back().map(ShowId::shard);
+            let last = seen.filter(|_| !left.is_some()).or(some.last().copied());
+            self.sweeps_from.store(last.map_or(0, |last| usize::from(last.number()) + 1) % shards.len(), Ordering::Relaxed);
         }
-        outcome.map(|()| retired)
+        outcome.map(|()| limit - left.holds)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -385,11 +417,17 @@ impl HoldStore for RedisHolds {
 /// How many shards are asked together what is due in them: together they keep a server busy for less than a millisecond.
 const SHARDS_AT_ONCE: usize = 64;
 
-/// The most holds that one sweep retires.
+/// The most holds that one sweep retires, and the most shows that it tidies up.
 const MOST_AT_ONCE: usize = 10_000;
 
-/// And the most that one call does: it keeps the server busy for a few milliseconds.
-const RETIRED_A_CALL: usize = 256;
+/// And the most holds that are retired at once, all calls together: they keep the server busy for a few milliseconds.
+const RETIRED_AT_ONCE: usize = 256;
+
+/// How many shows are tidied up at once.
+const SHOWS_AT_ONCE: usize = 32;
+
+/// How many shows of a shard have their turn in one sweep.
+const SHOWS_A_SHARD: usize = 64;
 
 /// How many ids one call asks for: a script takes a few thousand arguments.
 const IDS_A_CALL: usize = 1_000;

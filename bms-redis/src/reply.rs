@@ -28,7 +28,10 @@ impl Reply {
     }
 
     pub(crate) fn int(&mut self) -> Result<i64, Unreadable> {
-        int(&self.next()?)
+        match self.next()? {
+            Value::Int(number) => Ok(number),
+            _ => Err(Unreadable),
+        }
     }
 
     /// A number that fits, such as a count of seats.
@@ -62,13 +65,5 @@ impl Reply {
     /// How many parts are left.
     pub(crate) fn left(&self) -> usize {
         self.0.len()
-    }
-}
-
-/// A script's answer that is one number.
-pub(crate) fn int(value: &Value) -> Result<i64, Unreadable> {
-    match value {
-        Value::Int(number) => Ok(*number),
-        _ => Err(Unreadable),
     }
 }
