@@ -267,7 +267,7 @@ fn a_redis_that_cannot_be_used_is_refused_by_its_address() {
     let other = NotRedis::start().unwrap();
     refuses(&other.url().replace("//", "//:canary@"), &format!("127.0.0.1:{}", other.port()), "as Redis does");
     let tls = Redis::builder().tls().start().unwrap();
-    refuses(&tls.url().replace("rediss://", "redis://:canary@"), &tls.address(), "as Redis does");
+    refuses(&tls.url().replace("rediss://", "redis://:canary@"), &tls.address(), "TLS (rediss://)");
 }
 
 #[tokio::test]
