@@ -6,13 +6,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode};
-use backon::{ExponentialBuilder, Retryable as _};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bms_adapters_http::problem::{Code, Problem};
 use bms_adapters_http::{HttpConfig, Shutdown};
 use bms_adapters_lambda::Function;
 use futures::future::join_all;
+use http_body_util::{BodyExt as _, Limited};
 use reqwest::{Client, Url, redirect, retry};
-use tokio::time::{Instant, timeout_at};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer::{is_of_the_contract, passed_on};
 use crate::body::{Fault, KeptBody};
@@ -23,10 +25,18 @@ use crate::routes::Route;
 const TRIES_AGAIN: usize = 2;
 /// The first pause before it is; the next is twice as long.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The pause before a function is asked again for the answer of a try that still runs there.
+const RUNNING_PAUSE: Duration = Duration::from_millis(250);
 /// How long a function may take to say whether it is ready.
 const READY_IN: Duration = Duration::from_secs(3);
 /// How long a connection waits for its next request. Whoever is behind must keep it for longer, else a request may meet its end.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
+
+/// No problem is larger.
+const LARGEST_PROBLEM: usize = 64 * 1024;
+
+/// An answer's head, and its body as it comes.
+type Answer = (axum::http::response::Parts, reqwest::Body);
 
 /// Why there is no answer to pass on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +51,8 @@ pub(crate) enum Failure {
     Foreign,
     /// The function has no room for it, and has not begun.
     Busy,
+    /// The function is still at a try before this one.
+    Running,
     /// The client's own doing.
     Client(Fault),
 }
@@ -51,7 +63,7 @@ impl From<Failure> for Problem {
         const UNKNOWN: &str = "whether it was done is not known: ask for what you wanted, or try again";
         match failure {
             Failure::NoConnection | Failure::Busy => Self::new(Code::Unavailable, NOTHING_DONE),
-            Failure::Lost | Failure::Foreign => Self::new(Code::BadGateway, UNKNOWN),
+            Failure::Lost | Failure::Foreign | Failure::Running => Self::new(Code::BadGateway, UNKNOWN),
             Failure::Late => Self::new(Code::GatewayTimeout, UNKNOWN),
             Failure::Client(fault) => fault.into(),
         }
@@ -100,16 +112,7 @@ impl Upstream {
         let (head, body) = request.into_parts();
         let body = KeptBody::new(body, HttpConfig::DEFAULT_BODY_LIMIT).map_err(Failure::Client)?;
         let repeatable = may_be_repeated(&head, route);
-        let pauses = ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(TRIES_AGAIN).with_jitter();
-        let sent = (|| self.send(target, &head, &body))
-            .retry(pauses)
-            .when(|failure| match failure {
-                Failure::NoConnection => true,
-                Failure::Lost => repeatable,
-                Failure::Late | Failure::Foreign | Failure::Busy | Failure::Client(_) => false,
-            })
-            .notify(|failure, pause| tracing::info!(function = target.name, ?failure, ?pause, "sending again"));
-        let answer = match timeout_at(end, sent).await {
+        let answer = match timeout_at(end, self.send_until_answered(target, &head, &body, repeatable)).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::Late),
         };
@@ -117,13 +120,46 @@ impl Upstream {
         Ok(passed_on(head, body, end, self.shutdown.clone()))
     }
 
-    /// One try: the answer's head, and its body as it comes.
+    /// Tries, and tries again where that is safe. Once a change may have been carried out, no later try can say that it was not.
+    async fn send_until_answered(
+        &self,
+        target: &Target,
+        head: &Parts,
+        body: &KeptBody,
+        repeatable: bool,
+    ) -> Result<Answer, Failure> {
+        let mut pauses = ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(TRIES_AGAIN).with_jitter().build();
+        let mut may_be_done = false;
+        loop {
+            let answer = match self.send(target, head, body).await {
+                Ok(answer) if may_be_done => of_the_first_try(answer).await,
+                answer => answer,
+            };
+            let failure = match answer {
+                Err(Failure::NoConnection | Failure::Busy) if may_be_done => Failure::Lost,
+                Err(failure) => failure,
+                Ok(answer) => return Ok(answer),
+            };
+            may_be_done |= failure == Failure::Lost && !head.method.is_safe();
+            let pause = match failure {
+                Failure::NoConnection => pauses.next(),
+                Failure::Lost if repeatable => pauses.next(),
+                Failure::Running => Some(RUNNING_PAUSE),
+                _ => None,
+            };
+            let Some(pause) = pause else { return Err(failure) };
+            tracing::info!(function = target.name, ?failure, ?pause, "sending again");
+            sleep(pause).await;
+        }
+    }
+
+    /// One try.
     async fn send(
         &self,
         target: &Target,
         head: &Parts,
         body: &KeptBody,
-    ) -> Result<(axum::http::response::Parts, reqwest::Body), Failure> {
+    ) -> Result<Answer, Failure> {
         let path = head.uri.path_and_query().map_or("/", |it| it.as_str());
         let request = self
             .client
@@ -158,6 +194,28 @@ impl Upstream {
         }))
         .await
     }
+}
+
+/// An answer to a change whose first try may have been carried out. What says that this try was too early, or that there was no
+/// room for it, is no answer to the first.
+async fn of_the_first_try((head, body): Answer) -> Result<Answer, Failure> {
+    match head.status {
+        StatusCode::SERVICE_UNAVAILABLE => Err(Failure::Busy),
+        StatusCode::CONFLICT => {
+            let bytes = Limited::new(body, LARGEST_PROBLEM).collect().await.map_err(|_| Failure::Lost)?.to_bytes();
+            if is_still_running(&bytes) { Err(Failure::Running) } else { Ok((head, bytes.into())) }
+        }
+        _ => Ok((head, body)),
+    }
+}
+
+fn is_still_running(problem: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: String,
+    }
+    let code = Code::RequestInProgress.name();
+    serde_json::from_slice(problem).is_ok_and(|kind: Kind| kind.r#type.strip_prefix("urn:bms:problem:") == Some(code))
 }
 
 /// Whether a request that may have been carried out can be sent once more: it changes nothing, or its key makes sure that it

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::{Gateway, PATIENCE, behaving, is_problem, nobody, token, write};
+use crate::support::{Gateway, PATIENCE, behaving, is_problem, nobody, read_request, token, write};
 
 const BODY: usize = r#"{"showId":"tonight","seatIds":["A1"]}"#.len();
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
@@ -88,6 +88,63 @@ async fn what_is_safe_is_sent_again_whole() {
     let gateway = Gateway::before(&server);
     let answer = gateway.hold().header("idempotency-key", "k").send().await.unwrap();
     assert_eq!((answer.status(), sent.load(Ordering::SeqCst)), (StatusCode::OK, 2));
+}
+
+/// P11: the first try may have been carried out, so no other can say that nothing was done.
+#[tokio::test]
+async fn what_was_lost_once_is_unknown_whatever_comes_after() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = format!("http://{}", listener.local_addr().unwrap());
+    let vanishes = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(read_request(&mut stream, BODY).await);
+        drop(listener);
+    });
+    let answer = Gateway::before(&place).hold().header("idempotency-key", "k").send().await.unwrap();
+    is_problem(answer, StatusCode::BAD_GATEWAY, "bad-gateway").await;
+    vanishes.await.unwrap();
+
+    let ours = "503 Service Unavailable\r\ncontent-type: application/problem+json";
+    for busy in ["429 Too Many Requests\r\ncontent-type: application/json", ours] {
+        let (server, sent) = behaving(BODY, move |mut stream, number| async move {
+            if number > 1 {
+                write(&mut stream, &format!("HTTP/1.1 {busy}\r\ncontent-length: 2\r\n\r\n{{}}")).await;
+            }
+        })
+        .await;
+        let answer = Gateway::before(&server).hold().header("idempotency-key", "k").send().await.unwrap();
+        is_problem(answer, StatusCode::BAD_GATEWAY, "bad-gateway").await;
+        assert_eq!(sent.load(Ordering::SeqCst), 3);
+    }
+}
+
+/// The first try still runs when the second comes: its client has asked once, and is told how that ended.
+#[tokio::test]
+async fn a_try_that_meets_the_one_before_it_waits_for_its_answer() {
+    let conflict = async |mut stream: TcpStream, code: &str| {
+        let problem = format!(r#"{{"type":"urn:bms:problem:{code}","status":409}}"#);
+        let head = format!("HTTP/1.1 409 Conflict\r\ncontent-type: application/problem+json\r\ncontent-length: {}", problem.len());
+        write(&mut stream, &format!("{head}\r\n\r\n{problem}")).await;
+    };
+    for (last, status) in [(None, StatusCode::OK), (Some("seats-unavailable"), StatusCode::CONFLICT)] {
+        let (server, sent) = behaving(BODY, move |mut stream, number| async move {
+            match (number, last) {
+                (1, _) => {}
+                (2..=5, _) => conflict(stream, "request-in-progress").await,
+                (_, Some(code)) => conflict(stream, code).await,
+                (_, None) => write(&mut stream, OK).await,
+            }
+        })
+        .await;
+        let answer = Gateway::before(&server).hold().header("idempotency-key", "k").send().await.unwrap();
+        assert_eq!((answer.status(), sent.load(Ordering::SeqCst)), (status, 6));
+        assert!(!answer.text().await.unwrap().is_empty());
+    }
+    // Another request of the client's under the same key is the client's to know of.
+    let (server, sent) = behaving(BODY, move |stream, _| conflict(stream, "request-in-progress")).await;
+    let answer = Gateway::before(&server).hold().header("idempotency-key", "k").send().await.unwrap();
+    is_problem(answer, StatusCode::CONFLICT, "request-in-progress").await;
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

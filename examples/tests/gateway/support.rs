@@ -140,7 +140,8 @@ where
     (format!("http://{address}"), count)
 }
 
-async fn read_request(stream: &mut TcpStream, body: usize) -> bool {
+/// Reads a request's head and this many bytes of its body, if they come.
+pub(crate) async fn read_request(stream: &mut TcpStream, body: usize) -> bool {
     let mut read = Vec::<u8>::new();
     loop {
         let head = read.windows(4).position(|it| it == b"\r\n\r\n").map(|end| end + 4);
