@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{Method, Response, StatusCode};
+use axum::http::{Method, Response, StatusCode, Uri};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bms_adapters_http::problem::{Code, Problem};
 use bms_adapters_http::{HttpConfig, Shutdown};
@@ -53,6 +53,8 @@ pub(crate) enum Failure {
     Busy,
     /// The function is still at a try before this one.
     Running,
+    /// The path would be another one for the function.
+    OtherPath,
     /// The client's own doing.
     Client(Fault),
 }
@@ -65,6 +67,7 @@ impl From<Failure> for Problem {
             Failure::NoConnection | Failure::Busy => Self::new(Code::Unavailable, NOTHING_DONE),
             Failure::Lost | Failure::Foreign | Failure::Running => Self::new(Code::BadGateway, UNKNOWN),
             Failure::Late => Self::new(Code::GatewayTimeout, UNKNOWN),
+            Failure::OtherPath => Self::new(Code::NotFound, "there is no such thing here"),
             Failure::Client(fault) => fault.into(),
         }
     }
@@ -83,6 +86,17 @@ struct Target {
     name: &'static str,
     /// Without a slash at its end.
     address: String,
+}
+
+impl Target {
+    /// Where a request goes: below the address, to exactly the path that was routed. URLs know other ways to write one: `\` is a
+    /// slash there, and `..` and `%2e%2e` lead up, to what is nobody's business or another function's.
+    fn url(&self, uri: &Uri) -> Option<Url> {
+        let url: Url = format!("{}{}", self.address, uri.path_and_query()?).parse().ok()?;
+        let base: Url = self.address.parse().ok()?;
+        let is_same = url.path().strip_prefix(base.path().trim_end_matches('/')) == Some(uri.path());
+        (is_same && url.origin() == base.origin()).then_some(url)
+    }
 }
 
 impl Upstream {
@@ -111,8 +125,9 @@ impl Upstream {
         };
         let (head, body) = request.into_parts();
         let body = KeptBody::new(body, HttpConfig::DEFAULT_BODY_LIMIT).map_err(Failure::Client)?;
+        let url = target.url(&head.uri).ok_or(Failure::OtherPath)?;
         let repeatable = may_be_repeated(&head, route);
-        let answer = match timeout_at(end, self.send_until_answered(target, &head, &body, repeatable)).await {
+        let answer = match timeout_at(end, self.send_until_answered(target, &url, &head, &body, repeatable)).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::Late),
         };
@@ -124,6 +139,7 @@ impl Upstream {
     async fn send_until_answered(
         &self,
         target: &Target,
+        url: &Url,
         head: &Parts,
         body: &KeptBody,
         repeatable: bool,
@@ -131,7 +147,7 @@ impl Upstream {
         let mut pauses = ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(TRIES_AGAIN).with_jitter().build();
         let mut may_be_done = false;
         loop {
-            let answer = match self.send(target, head, body).await {
+            let answer = match self.send(target, url, head, body).await {
                 Ok(answer) if may_be_done => of_the_first_try(answer).await,
                 answer => answer,
             };
@@ -157,13 +173,13 @@ impl Upstream {
     async fn send(
         &self,
         target: &Target,
+        url: &Url,
         head: &Parts,
         body: &KeptBody,
     ) -> Result<Answer, Failure> {
-        let path = head.uri.path_and_query().map_or("/", |it| it.as_str());
         let request = self
             .client
-            .request(head.method.clone(), format!("{}{path}", target.address))
+            .request(head.method.clone(), url.clone())
             .headers(head.headers.clone())
             .body(reqwest::Body::wrap(body.begin_try()));
         let answer = request.send().await.map_err(|error| match body.fault() {

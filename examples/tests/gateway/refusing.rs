@@ -57,6 +57,33 @@ async fn what_is_no_route_is_nobody_s() {
     assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
+/// Clients put such paths in order before they send them; whoever means harm does not.
+#[tokio::test]
+async fn a_path_that_means_another_one_behind_is_nobody_s() {
+    let (server, asked) = counting().await;
+    for base in [server.clone(), format!("{server}/prefix/")] {
+        let gateway = Gateway::before(&base);
+        for path in [
+            r"/movies/x\..\..\metrics",
+            "/movies/x/../../metrics",
+            "/movies/%2e%2e/shows",
+            "/movies/%2E./shows",
+            "/movies/../shows",
+            "/movies/./shows",
+            r"/movies/\/shows",
+            r"/movies/a\b",
+            "/api/v1/shows/../seatmap",
+        ] {
+            assert_eq!(gateway.first_line_of(path).await, "HTTP/1.1 404", "{path}");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 0);
+        for path in ["/movies/a%2Fb/shows", "/movies/%2e%2e%2e/shows?x=../..", "/movies/a..b:c@d"] {
+            assert_eq!(gateway.first_line_of(path).await, "HTTP/1.1 200", "{path}");
+        }
+        assert_eq!(asked.swap(0, Ordering::SeqCst), 3);
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
     let (server, asked) = counting().await;

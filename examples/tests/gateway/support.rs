@@ -77,6 +77,15 @@ impl Gateway {
         request.header("content-type", "application/json").body(r#"{"showId":"tonight","seatIds":["A1"]}"#)
     }
 
+    /// The beginning of the answer to a path that is sent word for word.
+    pub(crate) async fn first_line_of(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).await.unwrap();
+        write(&mut stream, &format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n")).await;
+        let mut line = vec![0; 12];
+        timeout(PATIENCE, stream.read_exact(&mut line)).await.unwrap().unwrap();
+        String::from_utf8(line).unwrap()
+    }
+
     /// The first line of what is answered to a request to hold seats that is sent word for word: its further headers, and its
     /// body. A client that is refused may not get rid of all of it.
     pub(crate) async fn first_line(&self, headers: &str, body: &[u8]) -> String {
