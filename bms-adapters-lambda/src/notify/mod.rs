@@ -99,7 +99,7 @@ impl Notify {
         for (number, message) in group.iter().enumerate() {
             if let Err(failure) = self.tell(message, end).await {
                 let id = message.message_id.as_deref().unwrap_or("without an id");
-                tracing::warn!(message = id, %failure, "a message failed; it comes again");
+                tracing::warn!(id, %failure, "a message failed; it comes again");
                 return group.into_iter().skip(number).collect();
             }
         }
