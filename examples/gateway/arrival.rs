@@ -57,10 +57,17 @@ pub(crate) async fn arrive(
 
 /// Whom this was sent by, and whom before, as far as they are to be believed: the client is the last.
 fn way_here(headers: &HeaderMap, peer: IpAddr, trusted: usize) -> Vec<IpAddr> {
-    let values: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    let told = values.iter().rev().flat_map(|value| value.rsplit(','));
-    let believed = told.take(trusted).map_while(|address| address.trim().parse().ok());
+    let told = headers.get_all(FORWARDED_FOR).iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+    let believed = told.take(trusted).map_while(address);
     std::iter::once(peer).chain(believed).collect()
+}
+
+/// An address as proxies write it: some with the port behind it. What else the header has, a client may have made up.
+fn address(said: &[u8]) -> Option<IpAddr> {
+    let said = std::str::from_utf8(said).ok()?.trim();
+    let with_port = || said.parse().map(|address: SocketAddr| address.ip()).ok();
+    let in_brackets = || said.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    said.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
 /// Removes what was meant for the connection it came by.
@@ -113,6 +120,27 @@ mod tests {
         }
         let nonsense = headers(&[("x-forwarded-for", "1.1.1.1, unknown")]);
         assert_eq!(way_here(&nonsense, peer, 2), [peer]);
+    }
+
+    #[test]
+    fn addresses_count_however_they_are_written_and_whatever_stands_beside_them() {
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        for (said, client) in [
+            (&b"198.51.100.7"[..], "198.51.100.7"),
+            (b"198.51.100.7:4711", "198.51.100.7"),
+            (b"2001:db8::1", "2001:db8::1"),
+            (b"[2001:db8::1]:4711", "2001:db8::1"),
+            (b"[2001:db8::1]", "2001:db8::1"),
+            (b"caf\xe9, 198.51.100.7", "198.51.100.7"),
+            (b"\xff,\t198.51.100.7 ", "198.51.100.7"),
+            (b"198.51.100.7, caf\xe9", "10.0.0.1"),
+            (b"198.51.100.7, [198.51.100.8", "10.0.0.1"),
+            (b"", "10.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED_FOR, HeaderValue::from_bytes(said).unwrap());
+            assert_eq!(way_here(&headers, peer, 1).last().unwrap().to_string(), client, "{said:?}");
+        }
     }
 
     #[test]
