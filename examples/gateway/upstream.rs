@@ -14,6 +14,7 @@ use futures::future::join_all;
 use http_body_util::{BodyExt as _, Limited};
 use reqwest::{Client, Url, redirect, retry};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer::{is_of_the_contract, passed_on};
@@ -29,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const RUNNING_PAUSE: Duration = Duration::from_millis(250);
 /// How long a function may take to say whether it is ready.
 const READY_IN: Duration = Duration::from_secs(3);
+/// How long its word counts. Anybody may ask, as often as he likes, and each time would be an invocation of every function.
+const READY_FOR: Duration = Duration::from_secs(1);
 /// How long a connection waits for its next request. Whoever is behind must keep it for longer, else a request may meet its end.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
 
@@ -79,7 +82,12 @@ pub(crate) struct Upstream {
     client: Client,
     answer_timeout: Duration,
     shutdown: Shutdown,
+    /// The last reading, and when it was taken.
+    readiness: Mutex<Option<(Instant, Readiness)>>,
 }
+
+/// Which functions say that they are ready.
+pub(crate) type Readiness = Vec<(&'static str, bool)>;
 
 struct Target {
     function: Function,
@@ -114,7 +122,7 @@ impl Upstream {
             Target { function, name, address }
         };
         let functions = cli.functions.all().into_iter().map(target).collect();
-        Ok(Self { functions, client, answer_timeout: cli.answer_timeout, shutdown })
+        Ok(Self { functions, client, answer_timeout: cli.answer_timeout, shutdown, readiness: Mutex::default() })
     }
 
     /// Has a function answer a request, within the time for it.
@@ -202,8 +210,18 @@ impl Upstream {
         })
     }
 
-    /// Which functions say that they are ready.
-    pub(crate) async fn readiness(&self) -> Vec<(&'static str, bool)> {
+    /// Which functions say that they are ready, or did a moment ago. Whoever asks meanwhile waits, and is told the same.
+    pub(crate) async fn readiness(&self) -> Readiness {
+        let mut last = self.readiness.lock().await;
+        if let Some((_, readiness)) = last.as_ref().filter(|(taken, _)| taken.elapsed() < READY_FOR) {
+            return readiness.clone();
+        }
+        let readiness = self.ask_whether_ready().await;
+        *last = Some((Instant::now(), readiness.clone()));
+        readiness
+    }
+
+    async fn ask_whether_ready(&self) -> Readiness {
         join_all(self.functions.iter().map(async |target| {
             let answer = self.client.get(format!("{}/readyz", target.address)).timeout(READY_IN).send().await;
             (target.name, answer.is_ok_and(|answer| answer.status().is_success()))

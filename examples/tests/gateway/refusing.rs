@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
+use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -127,4 +129,19 @@ async fn functions_that_are_not_ready_are_named() {
     let all = ["the movies function", "the holds function", "the orders function", "the seats function"];
     assert_eq!(problem["dependencies"], json!(all));
     assert_eq!(gateway.get("/healthz").await.status(), StatusCode::OK);
+}
+
+/// Each time would cost an invocation of every function.
+#[tokio::test]
+async fn whether_functions_are_ready_is_asked_once_for_all_who_want_to_know() {
+    let (server, asked) = counting().await;
+    let gateway = Gateway::before(&server);
+    let begun = Instant::now();
+    for answer in join_all((0..100).map(|_| gateway.get("/readyz"))).await {
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    // Once for each of the four; again after a second, should this take longer.
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((4..=4 * (1 + seconds)).contains(&asked), "{asked} in {seconds} s");
 }
