@@ -63,9 +63,11 @@ fn is_address(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
 }
 
+/// The address is not in its errors: a password may be in it.
 async fn fetch(address: &str) -> Result<String, Failure> {
     let client = reqwest::Client::builder().timeout(FETCH_DEADLINE).build()?;
-    Ok(client.get(address).send().await?.error_for_status()?.text().await?)
+    let fetched = async { client.get(address).send().await?.error_for_status()?.text().await };
+    fetched.await.map_err(|error| Failure::Keys(error.without_url()))
 }
 
 async fn keep_fresh(authenticator: Arc<JwtAuthenticator>, address: String) {

@@ -12,6 +12,8 @@ pub(crate) enum Failure {
     Refused(String),
     #[error("{what} {path}: {source}")]
     File { what: &'static str, path: String, source: std::io::Error },
+    #[error("the key set could not be fetched: {0}; look at --jwks")]
+    Keys(reqwest::Error),
     #[error("{0}")]
     Network(#[from] reqwest::Error),
     #[error("{0}")]

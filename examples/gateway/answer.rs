@@ -77,6 +77,7 @@ fn data(frame: Option<Frame>, body: reqwest::Body) -> io::Result<Option<(Bytes, 
     match frame {
         Some(Ok(frame)) => Ok(frame.into_data().ok().map(|bytes| (bytes, body))),
         Some(Err(error)) => {
+            let error = error.without_url();
             tracing::warn!(%error, "an answer broke off");
             Err(io::Error::other(error))
         }

@@ -194,6 +194,8 @@ impl Upstream {
             Some(fault) => Failure::Client(fault),
             None if error.is_connect() => Failure::NoConnection,
             None => {
+                // Ids and codes of tickets are in it.
+                let error = error.without_url();
                 tracing::warn!(function = target.name, error = &error as &dyn std::error::Error, "a connection broke");
                 Failure::Lost
             }

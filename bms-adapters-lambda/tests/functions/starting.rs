@@ -75,6 +75,17 @@ async fn settings_that_make_no_sense_end_it_at_once_and_show_no_secret() {
     }
 }
 
+/// A password may be in the address of the keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_cannot_be_fetched_are_told_of_without_their_address() {
+    let servers = Servers::start().await;
+    let keys = [("BMS_JWT_SECRET", ""), ("BMS_JWKS", "http://canary:canary@127.0.0.1:1/canary")];
+    let function = servers.instance(program(Function::Movies), &keys).await;
+    assert_eq!(answered(function.invoke(&movies()).await).status(), 503);
+    assert!(function.log().contains("key set"), "{}", function.log());
+    assert!(!function.log().contains("canary"), "{}", function.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_make_no_sense_fail_alone() {
     let servers = Servers::start().await;

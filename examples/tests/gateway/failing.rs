@@ -248,3 +248,18 @@ async fn a_client_that_stalls_is_answered() {
     let gateway = Gateway::with(&server, &["--answer-timeout", "500ms"]);
     assert_eq!(gateway.first_line("content-length: 37", b"{").await, "HTTP/1.1 504");
 }
+
+/// Codes of tickets are in addresses.
+#[tokio::test]
+async fn what_goes_wrong_is_logged_without_the_address() {
+    for broken in ["", "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{", "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"] {
+        let (server, _) = behaving(0, move |mut stream, _| async move { write(&mut stream, broken).await }).await;
+        let (gateway, log) = Gateway::logging(&server);
+        _ = gateway.get("/movies/canary/shows?date=canary").await.bytes().await;
+        drop(gateway);
+        let log: Vec<String> = log.collect();
+        let told = ["a connection broke", "an answer broke off", "not an answer of the function"];
+        assert!(log.iter().any(|line| told.iter().any(|told| line.contains(told))), "{log:#?}");
+        assert!(!log.iter().any(|line| line.contains("canary")), "{log:#?}");
+    }
+}

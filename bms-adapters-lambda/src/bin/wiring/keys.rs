@@ -52,8 +52,10 @@ fn refused(name: &str, error: KeyError) -> Failure {
     Failure::Refused(format!("{name}: {error}"))
 }
 
+/// The address is not in its errors: a password may be in it.
 async fn fetch(client: &reqwest::Client, address: &str) -> Result<String, reqwest::Error> {
-    client.get(address).send().await?.error_for_status()?.text().await
+    let fetched = async { client.get(address).send().await?.error_for_status()?.text().await };
+    fetched.await.map_err(reqwest::Error::without_url)
 }
 
 /// Keys that were fetched, and are fetched again within a request when they are old: between requests nothing runs.
