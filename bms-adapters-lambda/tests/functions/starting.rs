@@ -48,8 +48,12 @@ async fn payments_are_confirmed_by_an_instance_that_has_never_seen_redis() {
 async fn a_function_without_redis_holds_seats_in_the_database() {
     let servers = Servers::of(RedisServer::start().unwrap(), bms_postgres::testing::Server::shared()).await;
     servers.redis.stop().unwrap();
-    let function = servers.instance(program(Function::Movies), &[("REDIS_URL", "")]).await;
-    assert_eq!(answered(function.invoke(&movies()).await).status(), 200);
+    let function = servers.instance(program(Function::Holds), &[("REDIS_URL", "")]).await;
+    let hold = Request::post("/api/v1/holds").header("content-type", "application/json");
+    let hold = hold.body(Bytes::from_static(br#"{"showId":"tonight","seatIds":["A1"]}"#)).unwrap();
+    let answer = answered(function.invoke(&told(Form::V2, &with_token(Who::User("alice"), hold))).await);
+    assert_eq!(answer.status(), 201, "{:?} {}", answer.body(), function.log());
+    assert_eq!(servers.sql("select count(*) from bms.holds").await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
