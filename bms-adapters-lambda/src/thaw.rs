@@ -11,8 +11,9 @@ const AWAKE: Duration = Duration::from_secs(1);
 /// How long the stores are waited for: long enough for a call to find out that a server says nothing any more, and to connect.
 /// What is not there by then is down, and the request is told so by whatever it needs.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-/// The pause before they are asked again.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The pauses before they are asked again: a connection that was found dead is replaced within a few milliseconds, and what refuses
+/// at once after the last of them is down. No request shall wait for it that does not need it.
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
 
 /// Knows when the function last did anything.
 pub(crate) struct Thaw(Mutex<(Instant, SystemTime)>);
@@ -31,11 +32,15 @@ impl Thaw {
         }
         let end = end.min(Instant::now() + PATIENCE);
         let answer = async {
-            while service.store_readiness().await.iter().any(|store| store.problem.is_some()) {
-                sleep(PAUSE).await;
+            for pause in PAUSES {
+                if all_answer(service).await {
+                    return true;
+                }
+                sleep(pause).await;
             }
+            all_answer(service).await
         };
-        if timeout_at(end, answer).await.is_err() {
+        if !timeout_at(end, answer).await.unwrap_or(false) {
             tracing::warn!("not every store answers after a pause");
         }
     }
@@ -50,4 +55,8 @@ impl Thaw {
         let (instant, time) = *self.0.lock();
         instant.elapsed().max(SystemTime::now().duration_since(time).unwrap_or_default())
     }
+}
+
+async fn all_answer(service: &BookingService) -> bool {
+    service.store_readiness().await.iter().all(|store| store.problem.is_none())
 }

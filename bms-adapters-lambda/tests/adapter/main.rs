@@ -14,4 +14,5 @@ mod events;
 mod live;
 mod notify;
 mod support;
+mod thawing;
 mod winding_up;
