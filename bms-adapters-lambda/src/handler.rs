@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
 
-use crate::answer::whole;
+use crate::answer::{LARGEST, LARGEST_OF_BALANCERS, whole};
 use crate::arrival::Arrival;
 use crate::function::Function;
 use crate::thaw::Thaw;
@@ -92,6 +92,7 @@ where
     A: Future<Output = Response<Body>> + Send,
 {
     let LambdaEvent { mut payload, context } = event;
+    let largest = if matches!(payload, LambdaRequest::Alb(_)) { LARGEST_OF_BALANCERS } else { LARGEST };
     let (invocation, end) = (context.request_id.clone(), time::end(&context));
     let mut once = Some((Arrival::take_from(&mut payload), serve));
     // Puts together what the event says, and takes the answer apart again, each in the form of its sender.
@@ -105,7 +106,7 @@ where
                 Some(answer) => answer.await,
                 None => unavailable(),
             };
-            Ok::<_, Infallible>(whole(answer, end).await)
+            Ok::<_, Infallible>(whole(answer, end, largest).await)
         }
     }));
     adapter.call(LambdaEvent::new(payload, context)).await
