@@ -50,6 +50,7 @@ codes! {
     Forbidden FORBIDDEN "forbidden" "Not allowed";
     NotFound NOT_FOUND "not-found" "Not found";
     MethodNotAllowed METHOD_NOT_ALLOWED "method-not-allowed" "Method not allowed";
+    RequestTimeout REQUEST_TIMEOUT "request-timeout" "The request did not arrive in time";
     SeatsUnavailable CONFLICT "seats-unavailable" "Seats are held or sold";
     HoldNotActive CONFLICT "hold-not-active" "The hold is not active";
     OrderNotPending CONFLICT "order-not-pending" "The order does not wait for payment";

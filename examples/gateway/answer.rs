@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, Response, header};
 use bms_adapters_http::Shutdown;
 use futures::{Stream, stream};
 use http_body_util::BodyExt as _;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::arrival::remove_hop_by_hop;
@@ -29,8 +30,18 @@ pub(crate) fn is_of_the_contract(head: &Parts) -> bool {
 /// has not got all of it. A live map has no end, unless it says nothing any more, or the gateway goes down.
 pub(crate) fn passed_on(head: Parts, body: reqwest::Body, end: Instant, shutdown: Shutdown) -> Response<Body> {
     let is_live = head.headers.get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
-    let body = if is_live { Body::from_stream(live(body, shutdown)) } else { Body::from_stream(in_time(body, end)) };
-    let mut response = Response::new(body);
+    let (parts, rest) = mpsc::channel(1);
+    if is_live {
+        tokio::spawn(async move {
+            tokio::select! {
+                () = shutdown.begun() => { _ = parts.send(Part::End).await; }
+                () = carry(body, &parts, || Instant::now() + LONGEST_SILENCE) => {}
+            }
+        });
+    } else {
+        tokio::spawn(async move { carry(body, &parts, || end).await });
+    }
+    let mut response = Response::new(Body::from_stream(carried(rest)));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     remove_hop_by_hop(response.headers_mut());
@@ -46,46 +57,54 @@ fn remove_platform(headers: &mut HeaderMap) {
     }
 }
 
-fn in_time(body: reqwest::Body, end: Instant) -> impl Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold(body, move |mut body| async move {
-        match timeout_at(end, body.frame()).await {
-            Ok(frame) => data(frame, body),
-            Err(_) => Err(late("the answer did not end in time")),
-        }
-    })
+/// What is carried over of a body. A body without an end has broken off.
+enum Part {
+    Data(Bytes),
+    End,
 }
 
-fn live(body: reqwest::Body, shutdown: Shutdown) -> impl Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold(body, move |mut body| {
-        let shutdown = shutdown.clone();
-        async move {
-            let silent = Instant::now() + LONGEST_SILENCE;
-            tokio::select! {
-                () = shutdown.begun() => Ok(None),
-                frame = timeout_at(silent, body.frame()) => match frame {
-                    Ok(frame) => data(frame, body),
-                    Err(_) => Err(late("a live seat map says nothing any more")),
-                },
+/// Carries a body over, each step by its end: a function is not kept waiting by a client that does not read.
+async fn carry(mut body: reqwest::Body, to: &mpsc::Sender<Part>, end: impl Fn() -> Instant) {
+    loop {
+        let frame = tokio::select! {
+            () = to.closed() => return,
+            frame = timeout_at(end(), body.frame()) => frame,
+        };
+        let part = match frame {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(bytes) => Part::Data(bytes),
+                // Trailers say nothing in this contract.
+                Err(_) => continue,
+            },
+            Ok(None) => Part::End,
+            Ok(Some(Err(error))) => {
+                let error = error.without_url();
+                tracing::warn!(%error, "an answer broke off");
+                return;
+            }
+            Err(_) => {
+                tracing::warn!("an answer did not end in time, or a live seat map says nothing any more");
+                return;
+            }
+        };
+        let is_end = matches!(part, Part::End);
+        match timeout_at(end(), to.send(part)).await {
+            Ok(Ok(())) if !is_end => {}
+            Ok(_) => return,
+            Err(_) => {
+                tracing::info!("a client does not read its answer");
+                return;
             }
         }
-    })
-}
-
-type Frame = Result<http_body::Frame<Bytes>, reqwest::Error>;
-
-fn data(frame: Option<Frame>, body: reqwest::Body) -> io::Result<Option<(Bytes, reqwest::Body)>> {
-    match frame {
-        Some(Ok(frame)) => Ok(frame.into_data().ok().map(|bytes| (bytes, body))),
-        Some(Err(error)) => {
-            let error = error.without_url();
-            tracing::warn!(%error, "an answer broke off");
-            Err(io::Error::other(error))
-        }
-        None => Ok(None),
     }
 }
 
-fn late(what: &'static str) -> io::Error {
-    tracing::warn!("{what}");
-    io::Error::new(io::ErrorKind::TimedOut, what)
+fn carried(parts: mpsc::Receiver<Part>) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(parts, |mut parts| async move {
+        match parts.recv().await {
+            Some(Part::Data(bytes)) => Ok(Some((bytes, parts))),
+            Some(Part::End) => Ok(None),
+            None => Err(io::Error::other("the answer broke off")),
+        }
+    })
 }

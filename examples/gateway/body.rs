@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     TooLarge { limit: usize },
     #[error("the body broke off")]
     BrokenOff,
+    #[error("the body did not come to its end in time")]
+    Stalled,
     /// Never a client's: it was begun anew.
     #[error("the body is sent anew")]
     Superseded,
@@ -26,6 +28,7 @@ impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::TooLarge { limit } => Self::new(Code::BodyTooLarge, format!("at most {limit} bytes")),
+            Fault::Stalled => Self::new(Code::RequestTimeout, "the body did not come to its end; nothing was done"),
             Fault::BrokenOff | Fault::Superseded => Self::new(Code::MalformedRequest, "the body could not be read"),
         }
     }
@@ -41,6 +44,8 @@ struct Kept {
     sent: Vec<Bytes>,
     rest: Limited<Body>,
     fault: Option<Fault>,
+    /// The client has not sent the rest yet, and somebody wants it.
+    is_awaited: bool,
     tries: usize,
 }
 
@@ -54,7 +59,7 @@ impl KeptBody {
             return Err(Fault::TooLarge { limit });
         }
         let rest = Limited::new(body, limit);
-        Ok(Self(Arc::new(Mutex::new(Kept { limit, sent: Vec::new(), rest, fault: None, tries: 0 }))))
+        Ok(Self(Arc::new(Mutex::new(Kept { limit, sent: Vec::new(), rest, fault: None, is_awaited: false, tries: 0 }))))
     }
 
     /// The body from its beginning. A try before this one gets no more of it.
@@ -62,6 +67,11 @@ impl KeptBody {
         let mut kept = self.0.lock();
         kept.tries += 1;
         Try { number: kept.tries, kept: self.0.clone(), next: 0 }
+    }
+
+    /// Whether its client is waited for.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.lock().is_awaited
     }
 
     /// What was wrong with it, if it was the client's doing.
@@ -91,7 +101,9 @@ impl HttpBody for Try {
             this.next += 1;
             return Poll::Ready(Some(Ok(Frame::data(bytes.clone()))));
         }
-        match ready!(Pin::new(&mut kept.rest).poll_frame(context)) {
+        let polled = Pin::new(&mut kept.rest).poll_frame(context);
+        kept.is_awaited = polled.is_pending();
+        match ready!(polled) {
             // Trailers say nothing in this contract.
             Some(Ok(frame)) => Poll::Ready(frame.into_data().ok().map(|bytes| {
                 kept.sent.push(bytes.clone());

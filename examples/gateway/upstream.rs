@@ -137,9 +137,13 @@ impl Upstream {
         let repeatable = may_be_repeated(&head, route);
         let answer = match timeout_at(end, self.send_until_answered(target, &url, &head, &body, repeatable)).await {
             Ok(answer) => answer,
+            Err(_) if body.is_awaited() => Err(Failure::Client(Fault::Stalled)),
             Err(_) => Err(Failure::Late),
         };
-        let (head, body) = answer.inspect_err(|failure| tracing::warn!(function = target.name, ?failure, "no answer"))?;
+        let (head, body) = answer.inspect_err(|failure| match failure {
+            Failure::Client(fault) => tracing::info!(%fault, "a client did not send a whole request"),
+            _ => tracing::warn!(function = target.name, ?failure, "no answer"),
+        })?;
         Ok(passed_on(head, body, end, self.shutdown.clone()))
     }
 
@@ -178,13 +182,7 @@ impl Upstream {
     }
 
     /// One try.
-    async fn send(
-        &self,
-        target: &Target,
-        url: &Url,
-        head: &Parts,
-        body: &KeptBody,
-    ) -> Result<Answer, Failure> {
+    async fn send(&self, target: &Target, url: &Url, head: &Parts, body: &KeptBody) -> Result<Answer, Failure> {
         let request = self
             .client
             .request(head.method.clone(), url.clone())

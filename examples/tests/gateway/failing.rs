@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, behaving, is_problem, nobody, read_request, token, write};
@@ -100,7 +101,8 @@ async fn what_was_lost_once_is_unknown_whatever_comes_after() {
         assert!(read_request(&mut stream, BODY).await);
         drop(listener);
     });
-    let answer = Gateway::before(&place).hold().header("idempotency-key", "k").send().await.unwrap();
+    let gateway = Gateway::before(&place);
+    let answer = gateway.hold().header("idempotency-key", "k").send().await.unwrap();
     is_problem(answer, StatusCode::BAD_GATEWAY, "bad-gateway").await;
     vanishes.await.unwrap();
 
@@ -112,7 +114,8 @@ async fn what_was_lost_once_is_unknown_whatever_comes_after() {
             }
         })
         .await;
-        let answer = Gateway::before(&server).hold().header("idempotency-key", "k").send().await.unwrap();
+        let gateway = Gateway::before(&server);
+        let answer = gateway.hold().header("idempotency-key", "k").send().await.unwrap();
         is_problem(answer, StatusCode::BAD_GATEWAY, "bad-gateway").await;
         assert_eq!(sent.load(Ordering::SeqCst), 3);
     }
@@ -123,7 +126,8 @@ async fn what_was_lost_once_is_unknown_whatever_comes_after() {
 async fn a_try_that_meets_the_one_before_it_waits_for_its_answer() {
     let conflict = async |mut stream: TcpStream, code: &str| {
         let problem = format!(r#"{{"type":"urn:bms:problem:{code}","status":409}}"#);
-        let head = format!("HTTP/1.1 409 Conflict\r\ncontent-type: application/problem+json\r\ncontent-length: {}", problem.len());
+        let head =
+            format!("HTTP/1.1 409 Conflict\r\ncontent-type: application/problem+json\r\ncontent-length: {}", problem.len());
         write(&mut stream, &format!("{head}\r\n\r\n{problem}")).await;
     };
     for (last, status) in [(None, StatusCode::OK), (Some("seats-unavailable"), StatusCode::CONFLICT)] {
@@ -136,13 +140,15 @@ async fn a_try_that_meets_the_one_before_it_waits_for_its_answer() {
             }
         })
         .await;
-        let answer = Gateway::before(&server).hold().header("idempotency-key", "k").send().await.unwrap();
+        let gateway = Gateway::before(&server);
+        let answer = gateway.hold().header("idempotency-key", "k").send().await.unwrap();
         assert_eq!((answer.status(), sent.load(Ordering::SeqCst)), (status, 6));
         assert!(!answer.text().await.unwrap().is_empty());
     }
     // Another request of the client's under the same key is the client's to know of.
     let (server, sent) = behaving(BODY, move |stream, _| conflict(stream, "request-in-progress")).await;
-    let answer = Gateway::before(&server).hold().header("idempotency-key", "k").send().await.unwrap();
+    let gateway = Gateway::before(&server);
+    let answer = gateway.hold().header("idempotency-key", "k").send().await.unwrap();
     is_problem(answer, StatusCode::CONFLICT, "request-in-progress").await;
     assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
@@ -229,7 +235,8 @@ async fn the_platforms_answers_become_the_contracts() {
         write(&mut stream, &format!("{head}content-length: {}\r\n\r\n{problem}", problem.len())).await;
     })
     .await;
-    let answer = Gateway::before(&server).get("/movies").await;
+    let gateway = Gateway::before(&server);
+    let answer = gateway.get("/movies").await;
     assert_eq!(answer.headers()["retry-after"], "7");
     is_problem(answer, StatusCode::SERVICE_UNAVAILABLE, "unavailable").await;
 }
@@ -246,13 +253,33 @@ async fn nonsense_for_an_answer_is_none() {
 async fn a_client_that_stalls_is_answered() {
     let (server, _) = behaving(BODY, async |mut stream: TcpStream, _| write(&mut stream, OK).await).await;
     let gateway = Gateway::with(&server, &["--answer-timeout", "500ms"]);
-    assert_eq!(gateway.first_line("content-length: 37", b"{").await, "HTTP/1.1 504");
+    assert_eq!(gateway.first_line("content-length: 37", b"{").await, "HTTP/1.1 408");
+}
+
+/// A client that asks for much and reads none of it keeps no function busy beyond the time.
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_waited_for() {
+    let (ended, mut end) = mpsc::unbounded_channel();
+    let (server, _) = behaving(0, move |mut stream, _| {
+        let ended = ended.clone();
+        async move {
+            write(&mut stream, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n").await;
+            while stream.write_all(&[b' '; 64 * 1024]).await.is_ok() {}
+            ended.send(()).unwrap();
+        }
+    })
+    .await;
+    let gateway = Gateway::with(&server, &["--answer-timeout", "500ms"]);
+    let mut client = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.unwrap();
+    write(&mut client, "GET /movies HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    timeout(PATIENCE, end.recv()).await.unwrap().unwrap();
 }
 
 /// Codes of tickets are in addresses.
 #[tokio::test]
 async fn what_goes_wrong_is_logged_without_the_address() {
-    for broken in ["", "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{", "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"] {
+    for broken in ["", "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{", "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"]
+    {
         let (server, _) = behaving(0, move |mut stream, _| async move { write(&mut stream, broken).await }).await;
         let (gateway, log) = Gateway::logging(&server);
         _ = gateway.get("/movies/canary/shows?date=canary").await.bytes().await;
