@@ -67,8 +67,7 @@ impl Call for Confirm {
             .bind(millis(patience).to_string())
     }
 
-    fn done(row: &PgRow) -> Result<(OrderId, Order), StoreError> {
-        let order = row::order(row)?;
-        Ok((order.id, order))
+    fn done(row: &PgRow) -> Result<Order, StoreError> {
+        row::order(row)
     }
 }

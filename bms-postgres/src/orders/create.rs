@@ -16,7 +16,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::gather::Call;
-use super::{ATTEMPTS, OrderSql, PostgresOrders, row};
+use super::{ATTEMPTS, OrderSql, PostgresOrders};
 use crate::codec::{escaped, get, instant, parsed, seats, shard};
 use crate::error::{STORE, broken};
 use crate::run::{Failed, millis};
@@ -74,13 +74,12 @@ impl Call for Create {
             .bind(millis(patience).to_string())
     }
 
-    fn done(row: &PgRow) -> Result<(OrderId, Made), StoreError> {
-        let made = Made {
+    fn done(row: &PgRow) -> Result<Made, StoreError> {
+        Ok(Made {
             created_at: instant(row, "created_at")?,
             expires_at: instant(row, "expires_at")?,
             refund_due: get(row, "refund_due")?,
-        };
-        Ok((row::order_id(row, "id")?, made))
+        })
     }
 }
 

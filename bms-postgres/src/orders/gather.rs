@@ -26,7 +26,7 @@ use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::OrderSql;
+use super::{OrderSql, row};
 use crate::connection::Postgres;
 use crate::error::STORE;
 use crate::run::Failed;
@@ -55,8 +55,8 @@ pub(super) trait Call: Send + Sync + 'static {
     /// Does all of these for which nothing is in the way, waiting for each lock for so long.
     fn statement<'q>(calls: &[&Self], sql: &OrderSql, now: Option<DateTime<Utc>>, patience: Duration) -> Query<'q>;
 
-    /// What a row says: which order it is about, and what came of it. What was not done has no row.
-    fn done(row: &PgRow) -> Result<(OrderId, Self::Done), StoreError>;
+    /// What came of the order that a row is about, by its `id`. What was not done has no row.
+    fn done(row: &PgRow) -> Result<Self::Done, StoreError>;
 }
 
 /// The calls of one kind. Those of its clones go together.
@@ -154,7 +154,7 @@ impl<C: Call> Gather<C> {
     pub(super) async fn alone(&self, call: &C, until: Instant) -> Result<Option<C::Done>, Failed> {
         let patience = self.postgres.deadline();
         let rows = self.postgres.by(until).write(|| C::statement(&[call], &self.sql, self.postgres.now(), patience)).await?;
-        Ok(rows.first().map(C::done).transpose()?.map(|(_, done)| done))
+        Ok(rows.first().map(C::done).transpose()?)
     }
 
     fn put(self: &Arc<Self>, waiting: Waiting<C>) {
@@ -171,9 +171,11 @@ impl<C: Call> Gather<C> {
     async fn send(self: Arc<Self>, calls: Vec<Waiting<C>>) {
         let (together, behind) = apart(calls);
         let Some(until) = together.iter().map(|waiting| waiting.until).max() else { return };
-        let done = self.done(&together, until).await;
-        match done {
-            Ok(mut done) => tell(together, |call| Answer::Its(Ok(done.remove(&call.order())))),
+        match self.rows(&together, until).await {
+            Ok(rows) => {
+                let mut done = by_order::<C>(&rows);
+                tell(together, |call| Answer::Its(done.remove(&call.order()).transpose().map_err(Failed::Store)));
+            }
             Err(failed) if together.len() == 1 => {
                 let mut failed = Some(failed);
                 tell(together, |_| failed.take().map_or(Answer::Alone, |failed| Answer::Its(Err(failed))));
@@ -194,16 +196,20 @@ impl<C: Call> Gather<C> {
         tell(behind, |_| Answer::Its(Ok(None)));
     }
 
-    async fn done(&self, together: &[Waiting<C>], until: Instant) -> Result<HashMap<OrderId, C::Done>, Failed> {
+    async fn rows(&self, together: &[Waiting<C>], until: Instant) -> Result<Vec<PgRow>, Failed> {
         let statement = || {
             let calls: Vec<&C> =
                 together.iter().filter(|waiting| waiting.fate.goes()).map(|waiting| waiting.call.as_ref()).collect();
             let patience = if calls.len() > 1 { PATIENCE } else { self.postgres.deadline() };
             C::statement(&calls, &self.sql, self.postgres.now(), patience)
         };
-        let rows = self.postgres.by(until).write(statement).await?;
-        Ok(rows.iter().map(C::done).collect::<Result<_, _>>()?)
+        self.postgres.by(until).write(statement).await
     }
+}
+
+/// What came of each order. One that cannot be read is done, as the others are: only its own caller is told.
+fn by_order<C: Call>(rows: &[PgRow]) -> HashMap<OrderId, Result<C::Done, StoreError>> {
+    rows.iter().filter_map(|row| Some((row::order_id(row, "id").ok()?, C::done(row)))).collect()
 }
 
 /// Gives calls their answers. Who does not wait any more was told by his deadline.

@@ -109,6 +109,28 @@ async fn an_order_that_breaks_a_constraint_fails_alone() {
     assert_sound(&case.postgres).await;
 }
 
+/// What is written down of one order makes no sense. Its payment counts all the same, and its caller alone is told that he cannot
+/// be answered; the others are told of theirs, and nothing is sent again.
+#[tokio::test]
+async fn an_order_that_cannot_be_read_spares_its_neighbours() {
+    let case = support::case(&ManualClock::default()).await;
+    let store = orders(&case.postgres);
+    let wishes: Vec<NewOrder> = (1..=4).map(wish).collect();
+    assert!(made(&create(&store, &wishes).await).into_iter().all(|made| made));
+    let damaged = format!("update bms.orders set owner = repeat('x', 1000) where id = '{}'", id(2).uuid());
+    case.sql(&damaged).await.unwrap();
+    let pay = |n: u32| {
+        let store = &store;
+        async move { store.settle(&paid(n), &sample::ticket(n)).await.map(|settlement| settlement.settled) }
+    };
+    let answers = join_all((1..=4).map(pay)).await;
+    assert!(matches!(answers[1], Err(StoreError::Broken { .. })), "{answers:?}");
+    for n in [0, 2, 3] {
+        assert!(matches!(answers[n], Ok(Settled::Confirmed)), "{answers:?}");
+    }
+    assert_eq!(case.postgres.audit().await.unwrap().confirmed, 4);
+}
+
 /// Somebody keeps a lock that one order needs: the others do not wait for it.
 #[tokio::test]
 async fn an_order_that_has_to_wait_waits_alone() {
