@@ -130,7 +130,7 @@ impl Postgres {
             let mut lent = connections.lend(until).await?;
             let Some(connection) = lent.get() else { return Err(StoreError::unavailable(STORE).into()) };
             let mut sent = false;
-            let answer = timeout_at(until, self.send(connection, statement(), &mut sent)).await;
+            let answer = timeout_at(until, self.send(connection, &statement, &mut sent)).await;
             let effect = if sent { effect } else { Effect::Reads };
             let error = match answer {
                 Ok(Ok(rows)) => {
@@ -160,20 +160,21 @@ impl Postgres {
 
 impl Postgres {
     /// Sends a statement. Behind a pooler that hands each transaction another connection, parsing and executing must be one
-    /// transaction, or the statement is another's by then. `sent` says whether the statement may have got to the server.
+    /// transaction, or the statement is another's by then. The statement is made, and `sent` set, when it goes: while a pooler has
+    /// no connection to spare, all that was sent is `begin`.
     async fn send<'q>(
         &self,
         connection: &mut PgConnection,
-        statement: Query<'q>,
+        statement: impl Fn() -> Query<'q>,
         sent: &mut bool,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         if self.prepares() {
             *sent = true;
-            return statement.fetch_all(connection).await;
+            return statement().fetch_all(connection).await;
         }
         sqlx::raw_sql("begin").execute(&mut *connection).await?;
         *sent = true;
-        let answer = statement.persistent(false).fetch_all(&mut *connection).await;
+        let answer = statement().persistent(false).fetch_all(&mut *connection).await;
         let end = if answer.is_ok() { "commit" } else { "rollback" };
         sqlx::raw_sql(end).execute(connection).await?;
         answer

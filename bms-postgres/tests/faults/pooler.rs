@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bms_domain::store::{Creation, OrderStore as _, StoreError};
+use bms_domain::testing::sample;
 use bms_postgres::sqlx::{self, Connection as _, PgConnection};
 use bms_postgres::testing::{PgBouncer, Server};
 use bms_postgres::{Postgres, PostgresConfig};
+use futures::future::join_all;
 
 use crate::support;
-use crate::support::shop::{id, orders, wish};
+use crate::support::shop::{id, orders, paid, wish};
 
 /// P11: the server crashes behind a pooler while it commits: unknown, and asking again finds out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,4 +58,30 @@ async fn a_pooler_without_a_connection_to_spare_is_unavailable() {
     assert!(matches!(said, StoreError::Unavailable { .. }), "{said:?}");
     sqlx::raw_sql("rollback").execute(&mut host).await.unwrap();
     store.create(&wish(2)).await.unwrap();
+}
+
+/// P11: a pooler has no connection to spare for longer than anybody waits. All that was sent is `begin`: nothing was done, for
+/// whoever was to go together too, and nothing is done afterwards.
+#[tokio::test]
+async fn who_waits_for_a_pooler_until_the_deadline_has_sent_nothing() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let database = url.rsplit('/').next().unwrap();
+    Postgres::migrate(&PostgresConfig::new(&url).unwrap()).await.unwrap();
+    let bouncer = PgBouncer::start(server, &[("default_pool_size", "1"), ("query_wait_timeout", "60")]).unwrap();
+    let config = PostgresConfig::new(&bouncer.url_in(database)).unwrap().transaction_pooling(true);
+    let store = orders(&Postgres::connect(&config.deadline(Duration::from_secs(2)).unwrap()).await.unwrap());
+    store.create(&wish(1)).await.unwrap();
+    let mut host = PgConnection::connect(&bouncer.url_in(database)).await.unwrap();
+    sqlx::raw_sql("begin").execute(&mut host).await.unwrap();
+    let wishes: Vec<_> = (10..20).map(wish).collect();
+    let answers = join_all(wishes.iter().map(|wish| store.create(wish))).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable { .. }))), "{answers:?}");
+    let paying = store.settle(&paid(1), &sample::ticket(1)).await;
+    assert!(matches!(paying, Err(StoreError::Unavailable { .. })), "{paying:?}");
+    sqlx::raw_sql("rollback").execute(&mut host).await.unwrap();
+    store.create(&wish(2)).await.unwrap();
+    for wish in &wishes {
+        assert_eq!(store.get(wish.id).await.unwrap(), None, "order {} was sent after all", wish.id);
+    }
 }
