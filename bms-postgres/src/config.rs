@@ -156,14 +156,21 @@ impl PostgresConfig {
         if self.transaction_pooling {
             return options;
         }
-        let deadline = self.deadline.as_millis().to_string();
+        let patience = servers_patience(self.deadline).as_millis().to_string();
         options.options([
-            ("statement_timeout", deadline.as_str()),
-            ("lock_timeout", deadline.as_str()),
+            ("statement_timeout", patience.as_str()),
+            ("lock_timeout", patience.as_str()),
             ("idle_in_transaction_session_timeout", "10000"),
             ("default_transaction_isolation", "read committed"),
         ])
     }
+}
+
+/// How long a server may try what has to be done in so long. Less, so that its refusal, which says that nothing was done, comes before
+/// the caller has stopped waiting.
+pub(crate) fn servers_patience(left: Duration) -> Duration {
+    // None at all would mean for ever.
+    (left * 9 / 10).max(Duration::from_millis(1))
 }
 
 fn trusting(options: PgConnectOptions, file: &Path) -> PgConnectOptions {

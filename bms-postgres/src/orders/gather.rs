@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{OrderSql, row};
+use crate::config::servers_patience;
 use crate::connection::Postgres;
 use crate::error::STORE;
 use crate::run::Failed;
@@ -152,8 +153,7 @@ impl<C: Call> Gather<C> {
 
     /// Does a call by itself.
     pub(super) async fn alone(&self, call: &C, until: Instant) -> Result<Option<C::Done>, Failed> {
-        let patience = self.postgres.deadline();
-        let rows = self.postgres.by(until).write(|| C::statement(&[call], &self.sql, self.postgres.now(), patience)).await?;
+        let rows = self.postgres.by(until).write(|| self.statement(&[call], until)).await?;
         Ok(rows.first().map(C::done).transpose()?)
     }
 
@@ -200,10 +200,15 @@ impl<C: Call> Gather<C> {
         let statement = || {
             let calls: Vec<&C> =
                 together.iter().filter(|waiting| waiting.fate.goes()).map(|waiting| waiting.call.as_ref()).collect();
-            let patience = if calls.len() > 1 { PATIENCE } else { self.postgres.deadline() };
-            C::statement(&calls, &self.sql, self.postgres.now(), patience)
+            self.statement(&calls, until)
         };
         self.postgres.by(until).write(statement).await
+    }
+
+    fn statement<'q>(&self, calls: &[&C], until: Instant) -> Query<'q> {
+        let patience = servers_patience(until.saturating_duration_since(Instant::now()));
+        let patience = if calls.len() > 1 { patience.min(PATIENCE) } else { patience };
+        C::statement(calls, &self.sql, self.postgres.now(), patience)
     }
 }
 
