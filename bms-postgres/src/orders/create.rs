@@ -22,6 +22,19 @@ use crate::error::{STORE, broken};
 use crate::run::{Failed, millis};
 use crate::statements::{Query, query};
 
+/// How often an order is refused for a constraint with nothing in its way to be seen: once because it was there for a moment.
+const UNEXPLAINED: u32 = 2;
+
+/// What is in the way of an order.
+enum Way {
+    /// Something that stays.
+    Barred(Creation),
+    /// Nothing any more: what there was was removed.
+    Cleared,
+    /// Nothing.
+    Clear,
+}
+
 /// An order that is to be made.
 pub(super) struct Create(NewOrder);
 
@@ -119,14 +132,28 @@ impl PostgresOrders {
         if new.seats.is_empty() {
             return Err(broken(format!("order {}: no seats", new.id)));
         }
+        let (mut alone, mut unexplained) = (false, 0);
         for _ in 0..ATTEMPTS {
-            match self.creates.ask(Create(new.clone()), self.postgres.until()).await {
+            let (create, until) = (Create(new.clone()), self.postgres.until());
+            let made = if alone { self.creates.alone(&create, until).await } else { self.creates.ask(create, until).await };
+            let violated = match made {
                 Ok(Some(made)) => return Ok(Creation::Created(made.order(new))),
-                Ok(None) | Err(Failed::Violates(_)) => {}
+                Ok(None) => None,
+                Err(Failed::Violates(constraint)) => Some(constraint),
                 Err(Failed::Store(error)) => return Err(error),
-            }
-            if let Some(refused) = self.clear_the_way(new).await? {
+            };
+            let way = self.clear_the_way(new).await?;
+            if let Way::Barred(refused) = way {
                 return Ok(refused);
+            }
+            // It may break a constraint for ever, such as one of the host's: then others are not to fail with it again.
+            alone = violated.is_some() && matches!(way, Way::Clear);
+            if let Some(constraint) = violated.filter(|_| alone) {
+                unexplained += 1;
+                if unexplained == UNEXPLAINED {
+                    tracing::warn!(order = %new.id, constraint, "an order breaks a constraint, and nothing is in its way");
+                    break;
+                }
             }
             tracing::trace!(order = %new.id, "an order is tried again");
         }
@@ -134,7 +161,7 @@ impl PostgresOrders {
     }
 
     /// Removes what is in the way if that is due, and says what else is.
-    async fn clear_the_way(&self, new: &NewOrder) -> Result<Option<Creation>, StoreError> {
+    async fn clear_the_way(&self, new: &NewOrder) -> Result<Way, StoreError> {
         let names: Vec<String> = new.seats.ids().map(|seat| seat.as_str().to_owned()).collect();
         let rows = self.postgres.read(|| {
             query(&self.sql.in_the_way)
@@ -149,32 +176,28 @@ impl PostgresOrders {
         let row = rows.first().ok_or_else(|| broken("no answer"))?;
         if let Some(existing) = get::<Option<Uuid>>(row, "existing")? {
             let existing = OrderId::from_uuid(existing).map_err(|_| broken("an order's id is none"))?;
-            return Ok(self.get(existing).await?.map(Creation::Existing));
+            return Ok(self.get(existing).await?.map_or(Way::Cleared, |order| Way::Barred(Creation::Existing(order))));
         }
-        match get::<Option<&str>>(row, "layout_id")? {
-            None => self.decide_first_plan(new).await?,
-            Some(layout) if layout != new.layout.as_str() => {
-                return Ok(Some(Creation::LayoutChanged(parsed(row, "layout_id", LayoutId::parse)?)));
-            }
-            Some(_) => {}
+        let layout: Option<&str> = get(row, "layout_id")?;
+        if layout.is_some_and(|layout| layout != new.layout.as_str()) {
+            return Ok(Way::Barred(Creation::LayoutChanged(parsed(row, "layout_id", LayoutId::parse)?)));
+        }
+        if layout.is_none() {
+            self.decide_first_plan(new).await?;
         }
         let taken: SeatSet = seats(get(row, "taken")?)?;
         if !taken.is_empty() {
-            return Ok(Some(Creation::Taken(taken)));
+            return Ok(Way::Barred(Creation::Taken(taken)));
         }
-        self.expire_ended(new, row).await?;
-        Ok(None)
+        // Claims of orders that have ended, or an order that has ended of the same hold.
+        let ended: Vec<Uuid> = get(row, "ended")?;
+        self.persist_expiry_in_turn(shard(&new.show), &ended).await?;
+        Ok(if layout.is_none() || !ended.is_empty() { Way::Cleared } else { Way::Clear })
     }
 
     async fn decide_first_plan(&self, new: &NewOrder) -> Result<(), StoreError> {
         let plan = || query(&self.sql.first_plan).bind(shard(&new.show)).bind(new.show.as_str()).bind(new.layout.as_str());
         self.postgres.write(plan).await.map_err(Failed::unexpected)?;
         Ok(())
-    }
-
-    /// Persists that the orders have expired whose claims, or whose hold, are wanted.
-    async fn expire_ended(&self, new: &NewOrder, row: &PgRow) -> Result<(), StoreError> {
-        let ended: Vec<Uuid> = get(row, "ended")?;
-        self.persist_expiry_in_turn(shard(&new.show), &ended).await
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bms_domain::store::{Creation, NewOrder, OrderStore as _, Settled, StoreError};
 use bms_domain::testing::sample;
 use bms_postgres::testing::Proxy;
-use bms_postgres::{Postgres, PostgresOrders};
+use bms_postgres::{Postgres, PostgresOrders, sqlx};
 use futures::future::{join_all, poll_immediate};
 use tokio::runtime::Builder;
 
@@ -62,6 +62,21 @@ async fn who_is_refused_costs_the_others_no_statement() {
     assert!(made.iter().all(|answer| matches!(answer, Ok(Creation::Created(_)))), "{made:?}");
     assert_eq!(refused.unwrap(), Creation::Taken(sample::seats(&[2, 3])));
     assert_eq!(sent, 2, "one for all, and a look");
+}
+
+/// An order that never can be made, by a rule of the host's: those beside him are sent once more, and he not much oftener.
+#[tokio::test]
+async fn who_breaks_a_constraint_costs_the_others_one_statement_each() {
+    let (proxy, store, beside) = behind_a_proxy(Duration::from_secs(30)).await;
+    begun(&store).await;
+    let rule = "alter table bms.orders add constraint never check (amount <> 666)";
+    sqlx::raw_sql(rule).execute(beside.pool()).await.unwrap();
+    let never = NewOrder { price: sample::euro(666), ..wish(7) };
+    let calls = async { tokio::join!(create(&store, 10..20), store.create(&never)) };
+    let (sent, (made, refused)) = statements(&proxy, calls).await;
+    assert!(made.iter().all(|answer| matches!(answer, Ok(Creation::Created(_)))), "{made:?}");
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+    assert_eq!(sent, 1 + 11 + 3, "one for all, one for each, and for the one that fails: a look, another try, a look");
 }
 
 /// P6, P11: the answer is lost: unknown for each, with nothing sent again, and asking again finds out.
