@@ -134,8 +134,8 @@ pub enum Error {
         /// What.
         warnings: Vec<crate::Warning>,
     },
-    /// A migration failed; nothing of it was done.
-    #[error("{server}: migration {version} of schema {schema} failed, and nothing of it was done")]
+    /// A migration failed; nothing was done, of it or of those before it that were missing too.
+    #[error("{server}: migration {version} of schema {schema} failed, and nothing was done")]
     Migration {
         /// Host, port and database.
         server: Arc<str>,

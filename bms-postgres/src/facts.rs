@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::config::Schema;
@@ -57,18 +57,7 @@ pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> 
     // One transaction, because a pooler may hand each another connection. Dropped half-way, the connection is closed.
     connection.close_on_drop();
     sqlx::raw_sql("begin").execute(&mut *connection).await.map_err(refused)?;
-    let facts = sqlx::query(
-        "select current_setting('server_version_num')::integer, current_setting('server_version'), \
-         pg_is_in_recovery() or current_setting('transaction_read_only') = 'on', current_setting('synchronous_commit'), \
-         current_setting('fsync'), current_setting('full_page_writes')",
-    );
-    let facts = facts.persistent(false).fetch_one(&mut *connection).await.map_err(refused)?;
-    if is_too_old(facts.try_get(0).map_err(refused)?) {
-        return Err(Error::TooOld { server: server.clone(), version: facts.try_get(1).map_err(refused)? });
-    }
-    if facts.try_get(2).map_err(refused)? {
-        return Err(Error::ReadOnly { server: server.clone() });
-    }
+    let facts = check_server(&mut connection, server).await?;
     migrate::check(&mut connection, server, schema).await?;
     check_guards(&mut connection, server, schema).await?;
     let off = |column: usize| facts.try_get::<&str, _>(column).map(|value| value == "off").map_err(refused);
@@ -84,6 +73,24 @@ pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> 
     }
     sqlx::raw_sql("commit").execute(&mut *connection).await.map_err(refused)?;
     Ok(warnings)
+}
+
+/// Refuses a server that is too old, or takes no writes. Gives back its settings, from the fourth column on.
+pub(crate) async fn check_server(connection: &mut PgConnection, server: &Arc<str>) -> Result<PgRow, Error> {
+    let refused = |error| Error::of(server, error);
+    let facts = sqlx::query(
+        "select current_setting('server_version_num')::integer, current_setting('server_version'), \
+         pg_is_in_recovery() or current_setting('transaction_read_only') = 'on', current_setting('synchronous_commit'), \
+         current_setting('fsync'), current_setting('full_page_writes')",
+    );
+    let facts = facts.persistent(false).fetch_one(connection).await.map_err(refused)?;
+    if is_too_old(facts.try_get(0).map_err(refused)?) {
+        return Err(Error::TooOld { server: server.clone(), version: facts.try_get(1).map_err(refused)? });
+    }
+    if facts.try_get(2).map_err(refused)? {
+        return Err(Error::ReadOnly { server: server.clone() });
+    }
+    Ok(facts)
 }
 
 async fn check_guards(connection: &mut PgConnection, server: &Arc<str>, schema: &Schema) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::config::{PostgresConfig, Schema};
 use crate::error::Error;
+use crate::facts;
 
 macro_rules! migrations {
     ($(($version:literal, $name:literal)),+ $(,)?) => {
@@ -48,7 +49,7 @@ fn table(schema: &Schema) -> String {
     format!("\"{}\".migrations", schema.as_str())
 }
 
-/// Applies the migrations that are missing, each in a transaction of its own, while others who migrate wait.
+/// Applies the migrations that are missing, all in one transaction, while others who migrate wait.
 pub(crate) async fn run(config: &PostgresConfig) -> Result<Migrated, Error> {
     let server = config.server();
     // A connection of its own, not the pool's: it keeps its lock until it is closed, whatever happens.
@@ -62,6 +63,7 @@ pub(crate) async fn run(config: &PostgresConfig) -> Result<Migrated, Error> {
 }
 
 async fn migrate(connection: &mut PgConnection, server: &Arc<str>, schema: &Schema) -> Result<Migrated, Error> {
+    facts::check_server(connection, server).await?;
     wait_for_others(connection).await.map_err(|error| Error::of(server, error))?;
     let before = match applied_of(connection, schema).await {
         Ok(applied) => applied,
@@ -71,7 +73,9 @@ async fn migrate(connection: &mut PgConnection, server: &Arc<str>, schema: &Sche
     let mut migrator = Migrator::with_migrations(all(schema));
     migrator.dangerous_set_table_name(table(schema));
     migrator.create_schema(format!("\"{}\"", schema.as_str()));
-    migrator.run_direct(None, connection, false).await.map_err(|error| failed(error, server, schema))?;
+    let mut transaction = connection.begin().await.map_err(|error| Error::of(server, error))?;
+    migrator.run_direct(None, &mut *transaction, false).await.map_err(|error| failed(error, server, schema))?;
+    transaction.commit().await.map_err(|error| Error::of(server, error))?;
     let applied = MIGRATIONS.iter().map(|(version, ..)| *version).filter(|version| !before.contains_key(version)).collect();
     Ok(Migrated { applied, version: newest() })
 }

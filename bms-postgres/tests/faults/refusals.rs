@@ -101,15 +101,43 @@ async fn a_migration_that_fails_leaves_nothing() {
     let server = Server::shared();
     let url = server.fresh_database().unwrap();
     let name = url.rsplit('/').next().unwrap();
-    server.psql_in(name, "create schema bms; create table bms.tickets (theirs int)").unwrap();
     let config = PostgresConfig::new(&url).unwrap();
-    assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::Migration { version: 1, .. }));
-    let left =
-        server.psql_in(name, "select count(*) from pg_class where relnamespace = 'bms'::regnamespace and relkind = 'r'").unwrap();
-    assert_eq!(left, "2", "their table, and the list of migrations");
-    server.psql_in(name, "drop table bms.tickets").unwrap();
-    Postgres::migrate(&config).await.unwrap();
+    // A table of the first migration, and one of the last.
+    for (table, migration) in [("tickets", 1), ("hold_seats", 4)] {
+        server.psql_in(name, &format!("create schema if not exists bms; create table bms.{table} (theirs int)")).unwrap();
+        let Error::Migration { version, .. } = Postgres::migrate(&config).await.unwrap_err() else { panic!("{table}") };
+        assert_eq!(version, migration);
+        let left = "select string_agg(relname, ' ') from pg_class where relnamespace = 'bms'::regnamespace and relkind = 'r'";
+        assert_eq!(server.psql_in(name, left).unwrap(), table);
+        server.psql_in(name, &format!("drop table bms.{table}")).unwrap();
+    }
+    let migrated = Postgres::migrate(&config).await.unwrap();
+    assert_eq!((migrated.applied, migrated.version), (vec![1, 2, 3, 4], 4));
     Postgres::connect(&config).await.unwrap();
+}
+
+/// A server that says it is an old one, or takes no writes, is left as it is.
+#[tokio::test]
+async fn a_server_that_will_not_do_is_not_migrated() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    let old = "create schema old; create function old.current_setting(name text) returns text language sql as
+        $$ select case name when 'server_version_num' then '130004' else pg_catalog.current_setting(name) end $$;";
+    server.psql_in(name, &format!("{old} alter database \"{name}\" set search_path = old, pg_catalog")).unwrap();
+    let config = PostgresConfig::new(&url).unwrap();
+    assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::TooOld { .. }));
+    assert!(matches!(Postgres::connect(&config).await.unwrap_err(), Error::TooOld { .. }));
+    server
+        .psql_in(
+            name,
+            &format!(
+                "alter database \"{name}\" reset search_path; alter database \"{name}\" set default_transaction_read_only = on"
+            ),
+        )
+        .unwrap();
+    assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::ReadOnly { .. }));
+    assert_eq!(server.psql_in(name, "select count(*) from pg_namespace where nspname = 'bms'").unwrap(), "0");
 }
 
 /// P14: what may lose an acknowledged payment is warned of, and refused under `strict`.
