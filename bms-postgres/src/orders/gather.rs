@@ -1,7 +1,7 @@
 //! Gathers calls that come at the same time into one statement.
 //!
-//! Most of what a statement costs the server is the same for one order as for many. So calls that come while others are under
-//! way go together, as soon as one of those has ended. There is no timer: a call that comes alone goes at once.
+//! Most of what a statement costs the server is the same for one order as for many. So calls that come while a statement is under
+//! way go together, as soon as that has ended. There is no timer: a call that comes alone goes at once.
 //!
 //! Each call keeps what it would have alone: its answer, its deadline, and all or nothing.
 //! - The statement leaves out what is refused for the common reasons, and does the rest.
@@ -15,13 +15,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::error::Error;
 use std::hash::Hash;
 use std::mem;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bms_domain::id::OrderId;
 use bms_domain::store::{BoxError, StoreError};
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -35,10 +36,8 @@ use crate::statements::Query;
 
 /// The most calls of one statement.
 const MOST: usize = 64;
-/// How many statements may be under way. While so many are, calls gather for the next; the other connections are for the rest.
-const UNDER_WAY: usize = 2;
-/// How long a statement of several waits for a lock, and how long a statement counts as under way: many times what a commit
-/// takes. So neither a lock that somebody keeps nor a connection that has died holds up who has nothing to do with it.
+/// How long a statement of several waits for a lock, and how long calls that come gather behind a statement: many times what a
+/// commit takes. So neither a lock that somebody keeps nor a connection that has died holds up who has nothing to do with it.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Something that one statement can do for many orders.
@@ -67,9 +66,15 @@ pub(super) struct Gather<C: Call> {
     queue: Mutex<Queue<C>>,
 }
 
+/// What waits while a statement is under way. One is, and not two: a second would find half of the calls, and every commit costs.
 struct Queue<C: Call> {
     waiting: VecDeque<Waiting<C>>,
-    under_way: usize,
+    /// Which of those who were started is to send what waits; nobody while nothing does.
+    sender: Option<u64>,
+    /// How many were started.
+    started: u64,
+    /// When one was started, or took what waited.
+    moved: Instant,
 }
 
 /// A call, and who waits for its answer.
@@ -124,7 +129,7 @@ impl Drop for Presence {
 
 impl<C: Call> Gather<C> {
     pub(super) fn new(postgres: Postgres, sql: Arc<OrderSql>) -> Self {
-        let queue = Queue { waiting: VecDeque::new(), under_way: 0 };
+        let queue = Queue { waiting: VecDeque::new(), sender: None, started: 0, moved: Instant::now() };
         Self { postgres, sql, queue: Mutex::new(queue) }
     }
 
@@ -132,15 +137,18 @@ impl<C: Call> Gather<C> {
     pub(super) async fn ask(self: &Arc<Self>, call: C, until: Instant) -> Result<Option<C::Done>, Failed> {
         let call = Arc::new(call);
         loop {
-            let (answer, answered) = oneshot::channel();
+            let (answer, mut answered) = oneshot::channel();
             let present = Presence(Fate::default());
             self.put(Waiting { call: call.clone(), until, fate: present.0.clone(), answer });
-            let in_time = match timeout_at(until, answered).await {
-                Ok(Ok(Answer::Its(answer))) => return answer,
-                Ok(Ok(Answer::Alone)) => return self.alone(&call, until).await,
-                // Whoever was to send it is gone with his runtime.
-                Ok(Err(_)) => true,
-                Err(_) => false,
+            let in_time = loop {
+                match timeout_at(until.min(Instant::now() + PATIENCE * 2), &mut answered).await {
+                    Ok(Ok(Answer::Its(answer))) => return answer,
+                    Ok(Ok(Answer::Alone)) => return self.alone(&call, until).await,
+                    // Whoever was to send it is gone with his runtime.
+                    Ok(Err(_)) => break true,
+                    Err(_) if Instant::now() < until => self.urge(),
+                    Err(_) => break false,
+                }
             };
             if !present.0.leaves() {
                 return Err(StoreError::outcome_unknown(STORE).into());
@@ -160,40 +168,27 @@ impl<C: Call> Gather<C> {
     fn put(self: &Arc<Self>, waiting: Waiting<C>) {
         let mut queue = self.queue.lock();
         queue.waiting.push_back(waiting);
-        if queue.under_way < UNDER_WAY {
-            queue.under_way += 1;
-            drop(queue);
-            tokio::spawn(Place(Some(self.clone())).send_all());
+        if queue.sender.is_none() {
+            self.start(queue);
         }
     }
 
-    /// Does calls with one statement, and gives each its answer.
-    async fn send(self: Arc<Self>, calls: Vec<Waiting<C>>) {
-        let (together, behind) = apart(calls);
-        let Some(until) = together.iter().map(|waiting| waiting.until).max() else { return };
-        match self.rows(&together, until).await {
-            Ok(rows) => {
-                let mut done = by_order::<C>(&rows);
-                tell(together, |call| Answer::Its(done.remove(&call.order()).transpose().map_err(Failed::Store)));
-            }
-            Err(failed) if together.len() == 1 => {
-                let mut failed = Some(failed);
-                tell(together, |_| failed.take().map_or(Answer::Alone, |failed| Answer::Its(Err(failed))));
-            }
-            Err(Failed::Store(StoreError::OutcomeUnknown { store, source })) => {
-                let source = shared(source);
-                tell(together, |_| Answer::Its(Err(StoreError::OutcomeUnknown { store, source: source() }.into())));
-            }
-            // No connection: that is nobody's fault.
-            Err(Failed::Store(StoreError::Unavailable { store, source }))
-                if !together.iter().any(|waiting| waiting.fate.went()) =>
-            {
-                let source = shared(source);
-                tell(together, |_| Answer::Its(Err(StoreError::Unavailable { store, source: source() }.into())));
-            }
-            Err(_) => tell(together, |_| Answer::Alone),
+    /// Starts anew when nothing has gone for long: whoever is to send what waits is in a runtime that nobody drives.
+    fn urge(self: &Arc<Self>) {
+        let queue = self.queue.lock();
+        if !queue.waiting.is_empty() && queue.moved.elapsed() >= PATIENCE * 2 {
+            self.start(queue);
         }
-        tell(behind, |_| Answer::Its(Ok(None)));
+    }
+
+    /// Has somebody else send what waits.
+    fn start(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue<C>>) {
+        queue.started += 1;
+        let number = queue.started;
+        queue.sender = Some(number);
+        queue.moved = Instant::now();
+        drop(queue);
+        tokio::spawn(Sender { gather: self.clone(), number }.send());
     }
 
     async fn rows(&self, together: &[Waiting<C>], until: Instant) -> Result<Vec<PgRow>, Failed> {
@@ -215,6 +210,30 @@ impl<C: Call> Gather<C> {
 /// What came of each order. One that cannot be read is done, as the others are: only its own caller is told.
 fn by_order<C: Call>(rows: &[PgRow]) -> HashMap<OrderId, Result<C::Done, StoreError>> {
     rows.iter().filter_map(|row| Some((row::order_id(row, "id").ok()?, C::done(row)))).collect()
+}
+
+/// Gives calls the answer to their statement.
+fn answer<C: Call>(together: Vec<Waiting<C>>, rows: Result<Vec<PgRow>, Failed>) {
+    match rows {
+        Ok(rows) => {
+            let mut done = by_order::<C>(&rows);
+            tell(together, |call| Answer::Its(done.remove(&call.order()).transpose().map_err(Failed::Store)));
+        }
+        Err(failed) if together.len() == 1 => {
+            let mut failed = Some(failed);
+            tell(together, |_| failed.take().map_or(Answer::Alone, |failed| Answer::Its(Err(failed))));
+        }
+        Err(Failed::Store(StoreError::OutcomeUnknown { store, source })) => {
+            let source = shared(source);
+            tell(together, |_| Answer::Its(Err(StoreError::OutcomeUnknown { store, source: source() }.into())));
+        }
+        // No connection: that is nobody's fault.
+        Err(Failed::Store(StoreError::Unavailable { store, source })) if !together.iter().any(|waiting| waiting.fate.went()) => {
+            let source = shared(source);
+            tell(together, |_| Answer::Its(Err(StoreError::Unavailable { store, source: source() }.into())));
+        }
+        Err(_) => tell(together, |_| Answer::Alone),
+    }
 }
 
 /// Gives calls their answers. Who does not wait any more was told by his deadline.
@@ -243,25 +262,42 @@ fn apart<C: Call>(calls: Vec<Waiting<C>>) -> (Vec<Waiting<C>>, Vec<Waiting<C>>) 
     })
 }
 
-/// One of the places for statements that are under way.
-struct Place<C: Call>(Option<Arc<Gather<C>>>);
+/// Who is to send what waits. Whoever started after him has taken that over.
+struct Sender<C: Call> {
+    gather: Arc<Gather<C>>,
+    number: u64,
+}
 
-impl<C: Call> Place<C> {
-    /// Sends what waits, until nothing does.
-    async fn send_all(mut self) {
-        while let Some(gather) = self.0.clone() {
-            let calls = self.next(&gather);
-            if !calls.is_empty() {
-                // A slow one goes on, and the next does not wait for it.
-                let _ = timeout(PATIENCE, tokio::spawn(gather.send(calls))).await;
+impl<C: Call> Sender<C> {
+    /// Does calls with one statement, and gives each its answer.
+    async fn send(self) {
+        let (together, behind) = apart(self.take());
+        let Some(until) = together.iter().map(|waiting| waiting.until).max() else { return };
+        let rows = {
+            let mut rows = pin!(self.gather.rows(&together, until));
+            match timeout(PATIENCE, &mut rows).await {
+                Ok(rows) => rows,
+                // The next does not wait for a slow one.
+                Err(_) => {
+                    self.pass_on();
+                    rows.await
+                }
             }
-        }
+        };
+        // First: whoever is told may have been all that drove this runtime.
+        self.pass_on();
+        answer(together, rows);
+        tell(behind, |_| Answer::Its(Ok(None)));
     }
 
-    /// What goes next. When there is nothing, the place is given up in the same instant, so that no call is left lying.
-    fn next(&mut self, gather: &Gather<C>) -> Vec<Waiting<C>> {
-        let mut queue = gather.queue.lock();
+    /// What goes next; nothing when another has taken over.
+    fn take(&self) -> Vec<Waiting<C>> {
+        let mut queue = self.gather.queue.lock();
         let mut calls = Vec::with_capacity(queue.waiting.len().min(MOST));
+        if queue.sender != Some(self.number) {
+            return calls;
+        }
+        queue.moved = Instant::now();
         while calls.len() < MOST
             && let Some(waiting) = queue.waiting.pop_front()
         {
@@ -270,20 +306,34 @@ impl<C: Call> Place<C> {
             }
         }
         if calls.is_empty() {
-            queue.under_way -= 1;
-            self.0 = None;
+            queue.sender = None;
         }
         calls
     }
+
+    /// Has another send what has come meanwhile, or, in the same instant, nobody when there is nothing: no call is left lying.
+    fn pass_on(&self) {
+        let mut queue = self.gather.queue.lock();
+        if queue.sender != Some(self.number) {
+            return;
+        }
+        if queue.waiting.is_empty() {
+            queue.sender = None;
+        } else {
+            self.gather.start(queue);
+        }
+    }
 }
 
-impl<C: Call> Drop for Place<C> {
-    /// Its runtime has ended. If nobody else sends what waits, those who wait have to put it again.
+impl<C: Call> Drop for Sender<C> {
+    /// Its runtime has ended before it passed this on: those who wait have to put it again.
     fn drop(&mut self) {
-        let Some(gather) = self.0.take() else { return };
-        let mut queue = gather.queue.lock();
-        queue.under_way -= 1;
-        let left = if queue.under_way == 0 { mem::take(&mut queue.waiting) } else { VecDeque::new() };
+        let mut queue = self.gather.queue.lock();
+        if queue.sender != Some(self.number) {
+            return;
+        }
+        queue.sender = None;
+        let left = mem::take(&mut queue.waiting);
         drop(queue);
         drop(left);
     }

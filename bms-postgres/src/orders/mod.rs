@@ -41,6 +41,8 @@ const ATTEMPTS: usize = 32;
 ///
 /// Cheap to clone, and to be cloned: orders that are made, or paid for, through clones at the same time go to the server as one
 /// statement, at a fraction of the cost. A call needs a tokio runtime, in which it may leave a task until the server has answered.
+/// That task sends the calls of others too, and a connection belongs to the runtime that opened it: so a store wants one runtime,
+/// and one that is driven as long as the store is used.
 ///
 /// [`Outbox`]: bms_domain::store::Outbox
 #[derive(Clone)]

@@ -127,6 +127,36 @@ async fn who_was_not_sent_by_the_deadline_never_is() {
     assert_sound(&beside).await;
 }
 
+/// Whose turn it is to send is left with a runtime that never comes to it: the calls of others go all the same.
+#[test]
+#[expect(clippy::async_yields_async, reason = "calls that were begun, and are never awaited")]
+fn a_runtime_that_nobody_drives_holds_up_nobody() {
+    let mine = Builder::new_current_thread().enable_all().build().unwrap();
+    let postgres = mine.block_on(async { Postgres::connect(&support::schema().await).await.unwrap() });
+    let store = orders(&postgres);
+    let other = Builder::new_current_thread().enable_all().build().unwrap();
+    let never_run: Vec<_> = (1..=4)
+        .map(|n| {
+            let store = store.clone();
+            other.block_on(async move {
+                let mut create = Box::pin(async move { store.create(&wish(n)).await });
+                assert!(poll_immediate(&mut create).await.is_none());
+                create
+            })
+        })
+        .collect();
+    for n in 10..12 {
+        let answer = mine.block_on(store.create(&wish(n)));
+        assert!(matches!(answer, Ok(Creation::Created(_))), "{answer:?}");
+    }
+    drop(never_run);
+    drop(other);
+    mine.block_on(async {
+        assert!(matches!(store.create(&wish(12)).await, Ok(Creation::Created(_))));
+        assert_sound(&postgres).await;
+    });
+}
+
 /// A runtime ends with calls under way that another runtime's wait behind: these are put again.
 #[test]
 #[expect(clippy::async_yields_async, reason = "a call that was begun, and is never awaited")]
