@@ -2,11 +2,17 @@
 //!
 //! These tests run on one thread, where all calls that are awaited together have come before the first statement is sent.
 
+use std::str::FromStr as _;
+use std::time::Duration;
+
 use bms_domain::payment::{PaymentReport, PaymentStatus, RefundReason};
 use bms_domain::seat::SeatSet;
 use bms_domain::store::{Creation, NewOrder, OrderStore as _, Settled, StoreError};
 use bms_domain::testing::{ManualClock, sample};
-use bms_postgres::PostgresOrders;
+use bms_postgres::sqlx::Row as _;
+use bms_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use bms_postgres::testing::{PgBouncer, Server};
+use bms_postgres::{Postgres, PostgresConfig, PostgresOrders, sqlx};
 use futures::future::join_all;
 
 use crate::support;
@@ -155,6 +161,61 @@ async fn an_order_that_has_to_wait_waits_alone() {
     assert!(!stuck.is_finished(), "the lock is still kept");
     kept.commit().await.unwrap();
     assert_eq!(stuck.await.unwrap().unwrap(), Creation::Taken(sample::seats(&[40])));
+}
+
+/// Orders that wait for locks one after the other, each alone, hold up nobody who comes later.
+#[tokio::test]
+async fn an_order_does_not_wait_behind_those_that_are_stuck() {
+    let url = Server::shared().fresh_database().unwrap();
+    let patient = |config: PostgresConfig| config.deadline(Duration::from_secs(30)).unwrap();
+    let case = support::case_in(&url, &ManualClock::default(), patient).await;
+    let store = orders(&case.postgres);
+    store.create(&wish(1)).await.unwrap();
+    let claims = "insert into bms.seat_claims (shard, show_id, seat_id, seat_index, order_id, expires_at)
+        select shard, show_id, 'S' || seat, seat, id, expires_at from bms.orders, unnest(array[40, 42]) as seat";
+    let kept = case.schema.open(claims).await;
+    let stuck = async |n, number| {
+        let store = store.clone();
+        let call = tokio::spawn(async move { store.create(&wish(n)).await });
+        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        let waits = async || sqlx::query_scalar::<_, i64>(waiting).fetch_one(case.postgres.pool()).await.unwrap() == number;
+        support::until("a claim that waits", waits).await;
+        call
+    };
+    let calls = [stuck(20, 1).await, stuck(21, 2).await];
+    let later = store.create(&wish(22)).await;
+    assert!(matches!(later, Ok(Creation::Created(_))), "{later:?}");
+    assert!(calls.iter().all(|call| !call.is_finished()), "the locks are still kept");
+    kept.commit().await.unwrap();
+    for (call, seat) in calls.into_iter().zip([40, 42]) {
+        assert_eq!(call.await.unwrap().unwrap(), Creation::Taken(sample::seats(&[seat])));
+    }
+}
+
+/// How long a statement waits for a lock is a matter of that statement: the host's next one on its connection waits as it did,
+/// also where a pooler lends it to somebody else.
+#[tokio::test]
+async fn the_hosts_patience_with_locks_is_left_alone() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let config = PostgresConfig::new(&url).unwrap();
+    Postgres::migrate(&config).await.unwrap();
+    let bouncer = PgBouncer::start(server, &[("default_pool_size", "1")]).unwrap();
+    let pooled = bouncer.url_in(url.rsplit('/').next().unwrap());
+    for (url, config, n) in [(&url, config.clone(), 1), (&pooled, config.transaction_pooling(true), 10)] {
+        let options = PgConnectOptions::from_str(url).unwrap().statement_cache_capacity(0);
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let patience = async || {
+            let shown = sqlx::raw_sql("show lock_timeout").fetch_one(&pool).await.unwrap();
+            shown.get::<String, _>(0)
+        };
+        let before = patience().await;
+        let store = orders(&Postgres::with_pool(pool.clone(), &config).await.unwrap());
+        let wishes = [wish(n), wish(n + 1), wish(n + 2)];
+        assert_eq!(made(&create(&store, &wishes).await), [true; 3]);
+        store.settle(&paid(n), &sample::ticket(n)).await.unwrap();
+        assert_eq!(patience().await, before, "{url}");
+    }
 }
 
 #[tokio::test]
