@@ -105,16 +105,21 @@ impl Verdict {
 impl Postgres {
     /// Asks for rows. Asked again, once, when the connection was lost.
     pub(crate) async fn read<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, StoreError> {
-        self.run(self.connections(), Effect::Reads, statement).await.map_err(Failed::unexpected)
+        self.run(self.connections(), Effect::Reads, || Some(statement())).await.map_err(Failed::unexpected)
     }
 
     /// Asks the replica for rows, where there is one.
     pub(crate) async fn read_replica<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, StoreError> {
-        self.run(self.replica(), Effect::Reads, statement).await.map_err(Failed::unexpected)
+        self.run(self.replica(), Effect::Reads, || Some(statement())).await.map_err(Failed::unexpected)
     }
 
     /// Changes something, in one step. Never sent again when it may have been done.
     pub(crate) async fn write<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, Failed> {
+        self.write_if(|| Some(statement())).await
+    }
+
+    /// The same, unless there is nothing to be done any more when there is a connection for it.
+    pub(crate) async fn write_if<'q>(&self, statement: impl Fn() -> Option<Query<'q>>) -> Result<Vec<PgRow>, Failed> {
         self.run(self.connections(), Effect::Writes, statement).await
     }
 
@@ -122,7 +127,7 @@ impl Postgres {
         &self,
         connections: &Connections,
         effect: Effect,
-        statement: impl Fn() -> Query<'q>,
+        statement: impl Fn() -> Option<Query<'q>>,
     ) -> Result<Vec<PgRow>, Failed> {
         let until = self.until();
         let mut repeats = 0;
@@ -165,16 +170,22 @@ impl Postgres {
     async fn send<'q>(
         &self,
         connection: &mut PgConnection,
-        statement: impl Fn() -> Query<'q>,
+        statement: impl Fn() -> Option<Query<'q>>,
         sent: &mut bool,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         if self.prepares() {
+            let Some(statement) = statement() else { return Ok(Vec::new()) };
             *sent = true;
-            return statement().fetch_all(connection).await;
+            return statement.fetch_all(connection).await;
         }
         sqlx::raw_sql("begin").execute(&mut *connection).await?;
-        *sent = true;
-        let answer = statement().persistent(false).fetch_all(&mut *connection).await;
+        let answer = match statement() {
+            Some(statement) => {
+                *sent = true;
+                statement.persistent(false).fetch_all(&mut *connection).await
+            }
+            None => Ok(Vec::new()),
+        };
         let end = if answer.is_ok() { "commit" } else { "rollback" };
         sqlx::raw_sql(end).execute(connection).await?;
         answer
@@ -189,6 +200,13 @@ impl Effect {
             Self::Writes => StoreError::OutcomeUnknown { store: STORE, source },
         }
     }
+}
+
+/// Whether a refusal may be for what one statement wants: it waited too long, or gave way too often. Otherwise the server, or the
+/// lack of one, refuses whatever is asked of it.
+pub(crate) fn is_for_its_own_sake(source: Option<&BoxError>) -> bool {
+    let code = source.and_then(|source| source.downcast_ref::<sqlx::Error>()?.as_database_error()?.code());
+    code.is_some_and(|code| matches!(code.as_ref(), "55P03" | "57014" | "40001" | "40P01"))
 }
 
 /// A span as Postgres is told of it: whole milliseconds, a hundred years at most.

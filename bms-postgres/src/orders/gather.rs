@@ -31,7 +31,7 @@ use super::{OrderSql, row};
 use crate::config::servers_patience;
 use crate::connection::Postgres;
 use crate::error::STORE;
-use crate::run::Failed;
+use crate::run::{Failed, is_for_its_own_sake};
 use crate::statements::Query;
 
 /// The most calls of one statement.
@@ -112,10 +112,6 @@ impl Fate {
     fn leaves(&self) -> bool {
         *self.0.get_or_init(|| Came::Left) == Came::Left
     }
-
-    fn went(&self) -> bool {
-        self.0.get() == Some(&Came::Sent)
-    }
 }
 
 /// A caller who waits, until this is dropped.
@@ -195,9 +191,9 @@ impl<C: Call> Gather<C> {
         let statement = || {
             let calls: Vec<&C> =
                 together.iter().filter(|waiting| waiting.fate.goes()).map(|waiting| waiting.call.as_ref()).collect();
-            self.statement(&calls, until)
+            (!calls.is_empty()).then(|| self.statement(&calls, until))
         };
-        self.postgres.by(until).write(statement).await
+        self.postgres.by(until).write_if(statement).await
     }
 
     fn statement<'q>(&self, calls: &[&C], until: Instant) -> Query<'q> {
@@ -227,8 +223,8 @@ fn answer<C: Call>(together: Vec<Waiting<C>>, rows: Result<Vec<PgRow>, Failed>) 
             let source = shared(source);
             tell(together, |_| Answer::Its(Err(StoreError::OutcomeUnknown { store, source: source() }.into())));
         }
-        // No connection: that is nobody's fault.
-        Err(Failed::Store(StoreError::Unavailable { store, source })) if !together.iter().any(|waiting| waiting.fate.went()) => {
+        // No connection, or a server that takes nothing from anybody: nobody's fault.
+        Err(Failed::Store(StoreError::Unavailable { store, source })) if !is_for_its_own_sake(source.as_ref()) => {
             let source = shared(source);
             tell(together, |_| Answer::Its(Err(StoreError::Unavailable { store, source: source() }.into())));
         }

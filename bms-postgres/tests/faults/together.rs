@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bms_domain::store::{Creation, NewOrder, OrderStore as _, Settled, StoreError};
 use bms_domain::testing::sample;
-use bms_postgres::testing::Proxy;
-use bms_postgres::{Postgres, PostgresOrders, sqlx};
+use bms_postgres::testing::{Proxy, Server};
+use bms_postgres::{Postgres, PostgresConfig, PostgresOrders, sqlx};
 use futures::future::{join_all, poll_immediate};
 use tokio::runtime::Builder;
 
@@ -77,6 +77,52 @@ async fn who_breaks_a_constraint_costs_the_others_one_statement_each() {
     assert!(made.iter().all(|answer| matches!(answer, Ok(Creation::Created(_)))), "{made:?}");
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
     assert_eq!(sent, 1 + 11 + 3, "one for all, one for each, and for the one that fails: a look, another try, a look");
+}
+
+/// A server that has become read-only refuses whoever asks: once for all of them.
+#[tokio::test]
+async fn a_server_that_refuses_everybody_is_asked_once() {
+    let server = Server::start().unwrap();
+    let url = server.fresh_database().unwrap();
+    let proxy = Proxy::start(&server).unwrap();
+    Postgres::migrate(&PostgresConfig::new(&url).unwrap()).await.unwrap();
+    let config = PostgresConfig::new(&proxy.instead_of(&url)).unwrap().deadline(Duration::from_secs(30)).unwrap();
+    let store = orders(&Postgres::connect(&config).await.unwrap());
+    begun(&store).await;
+    server.setting("default_transaction_read_only", "on").unwrap();
+    let (sent, answers) = statements(&proxy, create(&store, 10..20)).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable { .. }))), "{answers:?}");
+    assert_eq!(sent, 1);
+}
+
+/// Every caller has left before there was a connection: there is nothing to send.
+#[tokio::test]
+async fn for_nobody_nothing_is_sent() {
+    let (proxy, store, _) = behind_a_proxy(Duration::from_secs(30)).await;
+    begun(&store).await;
+    // Both connections are made, and the look is prepared on both.
+    join_all([1, 1].map(|n| store.get(id(n)))).await;
+    let before = proxy.statements();
+    let (sent, ()) = statements(&proxy, async {
+        proxy.hold_replies();
+        let reads = [1, 2].map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.get(id(n)).await })
+        });
+        support::until("connections that wait", async || proxy.statements() == before + 2).await;
+        let unwanted = wish(10);
+        let mut leaves = store.create(&unwanted);
+        assert!(poll_immediate(&mut leaves).await.is_none());
+        tokio::task::yield_now().await;
+        drop(leaves);
+        proxy.release();
+        for read in reads {
+            read.await.unwrap().unwrap();
+        }
+        assert!(matches!(store.create(&wish(20)).await, Ok(Creation::Created(_))));
+    })
+    .await;
+    assert_eq!(sent, 3, "two looks, and an order");
 }
 
 /// P6, P11: the answer is lost: unknown for each, with nothing sent again, and asking again finds out.
