@@ -28,7 +28,7 @@ const UNEXPLAINED: u32 = 2;
 /// What is in the way of an order.
 enum Way {
     /// Something that stays.
-    Barred(Creation),
+    Barred(Box<Creation>),
     /// Nothing any more: what there was was removed.
     Cleared,
     /// Nothing.
@@ -144,7 +144,7 @@ impl PostgresOrders {
             };
             let way = self.clear_the_way(new).await?;
             if let Way::Barred(refused) = way {
-                return Ok(refused);
+                return Ok(*refused);
             }
             // It may break a constraint for ever, such as one of the host's: then others are not to fail with it again.
             alone = violated.is_some() && matches!(way, Way::Clear);
@@ -176,18 +176,18 @@ impl PostgresOrders {
         let row = rows.first().ok_or_else(|| broken("no answer"))?;
         if let Some(existing) = get::<Option<Uuid>>(row, "existing")? {
             let existing = OrderId::from_uuid(existing).map_err(|_| broken("an order's id is none"))?;
-            return Ok(self.get(existing).await?.map_or(Way::Cleared, |order| Way::Barred(Creation::Existing(order))));
+            return Ok(self.get(existing).await?.map_or(Way::Cleared, |order| Way::Barred(Box::new(Creation::Existing(order)))));
         }
         let layout: Option<&str> = get(row, "layout_id")?;
         if layout.is_some_and(|layout| layout != new.layout.as_str()) {
-            return Ok(Way::Barred(Creation::LayoutChanged(parsed(row, "layout_id", LayoutId::parse)?)));
+            return Ok(Way::Barred(Box::new(Creation::LayoutChanged(parsed(row, "layout_id", LayoutId::parse)?))));
         }
         if layout.is_none() {
             self.decide_first_plan(new).await?;
         }
         let taken: SeatSet = seats(get(row, "taken")?)?;
         if !taken.is_empty() {
-            return Ok(Way::Barred(Creation::Taken(taken)));
+            return Ok(Way::Barred(Box::new(Creation::Taken(taken))));
         }
         // Claims of orders that have ended, or an order that has ended of the same hold.
         let ended: Vec<Uuid> = get(row, "ended")?;
