@@ -174,15 +174,19 @@ async fn an_order_does_not_wait_behind_those_that_are_stuck() {
     let claims = "insert into bms.seat_claims (shard, show_id, seat_id, seat_index, order_id, expires_at)
         select shard, show_id, 'S' || seat, seat, id, expires_at from bms.orders, unnest(array[40, 42]) as seat";
     let kept = case.schema.open(claims).await;
-    let stuck = async |n, number| {
+    let stuck = |n| {
         let store = store.clone();
-        let call = tokio::spawn(async move { store.create(&wish(n)).await });
+        tokio::spawn(async move { store.create(&wish(n)).await })
+    };
+    let waits = async |number| {
         let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
         let waits = async || sqlx::query_scalar::<_, i64>(waiting).fetch_one(case.postgres.pool()).await.unwrap() == number;
         support::until("a claim that waits", waits).await;
-        call
     };
-    let calls = [stuck(20, 1).await, stuck(21, 2).await];
+    let first = stuck(20);
+    waits(1).await;
+    let calls = [first, stuck(21)];
+    waits(2).await;
     let later = store.create(&wish(22)).await;
     assert!(matches!(later, Ok(Creation::Created(_))), "{later:?}");
     assert!(calls.iter().all(|call| !call.is_finished()), "the locks are still kept");
