@@ -62,6 +62,8 @@ fn database_config(settings: &StoreSettings) -> Result<PostgresConfig, Failure> 
     let mut config = PostgresConfig::new(settings.database_url.expose_secret())?
         .transaction_pooling(settings.database_transaction_pooling)
         .connections(settings.database_connections)?
+        // The store knows what was sent, and what was not: it is the one to say so.
+        .deadline(DEADLINE * 8 / 10)?
         .strict(settings.strict);
     if let Some(schema) = &settings.database_schema {
         config = config.schema(schema)?;
