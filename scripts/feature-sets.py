@@ -4,9 +4,8 @@
 The first line of a crate is the crate with no feature at all; features that switch on the same set (such as `default`
 and the only feature behind it) appear once. New crates and new features are covered without anybody naming them here.
 
-    feature-sets.py           every set
-    feature-sets.py --fewer   without the sets that are all of a crate's features: a build of the workspace with all
-                              features has those already
+    feature-sets.py          every set
+    feature-sets.py --bare   each crate without any feature, and nothing else
 """
 
 import json
@@ -38,8 +37,8 @@ def sets(package: dict) -> list[tuple[str | None, frozenset[str]]]:
 
 
 def main() -> int:
-    fewer = sys.argv[1:] == ["--fewer"]
-    if sys.argv[1:] and not fewer:
+    bare = sys.argv[1:] == ["--bare"]
+    if sys.argv[1:] and not bare:
         print(__doc__, file=sys.stderr)
         return 2
     command = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
@@ -47,10 +46,7 @@ def main() -> int:
     for package in sorted(packages, key=lambda package: package["name"]):
         if package["publish"] == [] or not any("lib" in target["kind"] for target in package["targets"]):
             continue
-        everything = frozenset().union(*(closure(package["features"], name) for name in package["features"]))
-        for name, switched_on in sets(package):
-            if fewer and switched_on == everything - {"default"}:
-                continue
+        for name, _ in sets(package)[: 1 if bare else None]:
             feature = ["--features", name] if name else []
             print("-p", package["name"], "--no-default-features", *feature)
     return 0

@@ -214,8 +214,8 @@ run "$deploy_venv/bin/python" scripts/check-deploy.py
 begin "Tests"
 run cargo test "${whole[@]}" --tests
 
-begin "Tests with each feature alone"
-feature_sets=$("$venv/bin/python" scripts/feature-sets.py --fewer) || fail "step $step" "Repeat it with: scripts/feature-sets.py --fewer"
+begin "Tests of each library crate without any feature"
+feature_sets=$("$venv/bin/python" scripts/feature-sets.py --bare) || fail "step $step" "Repeat it with: scripts/feature-sets.py --bare"
 while read -r -a arguments; do
   [ "${#arguments[@]}" = 0 ] || run cargo test --locked "${arguments[@]}" --tests
 done <<<"$feature_sets"
