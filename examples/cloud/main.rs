@@ -77,19 +77,7 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::from)
-        .and_then(|runtime| runtime.block_on(run(cli)));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("bms-cloud: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    common::run("bms-cloud", run(Cli::parse()), |_| ExitCode::FAILURE)
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

@@ -27,18 +27,7 @@ use upstream::Upstream;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log::to_stderr(cli.log_format);
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::from)
-        .and_then(|runtime| runtime.block_on(run(cli)));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("bms-gateway: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    common::run("bms-gateway", run(cli), |_| ExitCode::FAILURE)
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

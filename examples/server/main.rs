@@ -52,11 +52,7 @@ fn because(error: &dyn std::error::Error) -> String {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     common::log::to_stderr(cli.log_format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return report(&Failure::Io(error)),
-    };
-    let done = runtime.block_on(async {
+    let program = async {
         match cli.command {
             Some(Command::Import(import)) => import::run(import).await,
             Some(Command::Migrate(command)) => database::migrate(command).await,
@@ -65,8 +61,8 @@ fn main() -> ExitCode {
             Some(Command::Replay(options)) => upkeep::replay(options).await,
             None => serve::run(cli.options).await,
         }
-    });
-    done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
+    };
+    common::run("bms-server", program, exit_code)
 }
 
 /// The program itself, as an administrator.
@@ -75,8 +71,7 @@ fn system() -> Result<Caller, Failure> {
     Ok(Caller::admin(name))
 }
 
-fn report(failure: &Failure) -> ExitCode {
-    eprintln!("bms-server: {failure}");
+fn exit_code(failure: &Failure) -> ExitCode {
     match failure {
         Failure::Unsound(_) => ExitCode::from(2),
         _ => ExitCode::FAILURE,

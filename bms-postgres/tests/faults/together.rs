@@ -9,7 +9,7 @@ use bms_domain::testing::sample;
 use bms_postgres::testing::{Proxy, Server};
 use bms_postgres::{Postgres, PostgresConfig, PostgresOrders, sqlx};
 use futures::future::{join_all, poll_immediate};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::network::behind_a_proxy;
 use crate::support;
@@ -173,24 +173,28 @@ async fn who_was_not_sent_by_the_deadline_never_is() {
     assert_sound(&beside).await;
 }
 
+/// The first calls of a store, begun in a runtime that is not driven afterwards.
+#[expect(clippy::async_yields_async, reason = "calls that were begun, and are never awaited")]
+fn begun_in(runtime: &Runtime, store: &PostgresOrders) -> Vec<impl Future + use<>> {
+    let begin = |n| {
+        let store = store.clone();
+        runtime.block_on(async move {
+            let mut create = Box::pin(async move { store.create(&wish(n)).await });
+            assert!(poll_immediate(&mut create).await.is_none());
+            create
+        })
+    };
+    (1..=4).map(begin).collect()
+}
+
 /// Whose turn it is to send is left with a runtime that never comes to it: the calls of others go all the same.
 #[test]
-#[expect(clippy::async_yields_async, reason = "calls that were begun, and are never awaited")]
 fn a_runtime_that_nobody_drives_holds_up_nobody() {
     let mine = Builder::new_current_thread().enable_all().build().unwrap();
     let postgres = mine.block_on(async { Postgres::connect(&support::schema().await).await.unwrap() });
     let store = orders(&postgres);
     let other = Builder::new_current_thread().enable_all().build().unwrap();
-    let never_run: Vec<_> = (1..=4)
-        .map(|n| {
-            let store = store.clone();
-            other.block_on(async move {
-                let mut create = Box::pin(async move { store.create(&wish(n)).await });
-                assert!(poll_immediate(&mut create).await.is_none());
-                create
-            })
-        })
-        .collect();
+    let never_run = begun_in(&other, &store);
     for n in 10..12 {
         let answer = mine.block_on(store.create(&wish(n)));
         assert!(matches!(answer, Ok(Creation::Created(_))), "{answer:?}");
@@ -205,23 +209,13 @@ fn a_runtime_that_nobody_drives_holds_up_nobody() {
 
 /// A runtime ends with calls under way that another runtime's wait behind: these are put again.
 #[test]
-#[expect(clippy::async_yields_async, reason = "a call that was begun, and is never awaited")]
 fn a_runtime_that_ends_leaves_nobody_waiting() {
     let mine = Builder::new_current_thread().enable_all().build().unwrap();
     let postgres = mine.block_on(async { Postgres::connect(&support::schema().await).await.unwrap() });
     let store = orders(&postgres);
     let other = Builder::new_current_thread().enable_all().build().unwrap();
-    // The other runtime's first calls take every place, and are never run.
-    let never_run: Vec<_> = (1..=4)
-        .map(|n| {
-            let store = store.clone();
-            other.block_on(async move {
-                let mut create = Box::pin(async move { store.create(&wish(n)).await });
-                assert!(poll_immediate(&mut create).await.is_none());
-                create
-            })
-        })
-        .collect();
+    // Its calls are the first, so that it is their runtime's turn to send.
+    let never_run = begun_in(&other, &store);
     mine.block_on(async {
         let waits = tokio::spawn({
             let store = store.clone();
