@@ -250,6 +250,15 @@ mod tests {
         HoldCommand::BeginCheckout { order: order(n), cover, longest_life }
     }
 
+    #[test]
+    fn states_have_the_names_that_are_sent() {
+        let at = ts(1);
+        let held = HoldState::Held { until: at, order: None };
+        let consumed = HoldState::Consumed { order: order(1), at };
+        let states = [held, HoldState::Released { at }, HoldState::Expired { at }, consumed];
+        assert_eq!(states.map(|state| state.name()), ["HELD", "RELEASED", "EXPIRED", "CONSUMED"]);
+    }
+
     /// The table in the module's documentation, cell by cell. Eight states (with their edges) by eight commands.
     #[test]
     fn every_pair_of_state_and_command_is_as_the_table_says() {

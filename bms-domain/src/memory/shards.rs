@@ -1,5 +1,6 @@
 //! Finding a show's state without making shows wait for each other, and maps in stripes.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use crate::id::{Shard, ShowId};
 /// wait for each other either, except while a new one is put in.
 pub(super) struct Shows<T> {
     shards: Box<[ShardOf<T>]>,
+    /// The shards that have a show: few of them, as a rule.
+    used: RwLock<BTreeSet<Shard>>,
 }
 
 /// The shows of one shard: rarely more than one, so that a list is the quickest map.
@@ -19,7 +22,7 @@ type ShardOf<T> = RwLock<Vec<(ShowId, Arc<T>)>>;
 
 impl<T> Shows<T> {
     pub(super) fn new() -> Self {
-        Self { shards: (0..Shard::COUNT).map(|_| RwLock::default()).collect() }
+        Self { shards: (0..Shard::COUNT).map(|_| RwLock::default()).collect(), used: RwLock::default() }
     }
 
     fn shard(&self, shard: Shard) -> Option<&ShardOf<T>> {
@@ -42,6 +45,7 @@ impl<T> Shows<T> {
         }
         let state = Arc::new(new());
         shard.push((*show, state.clone()));
+        self.used.write().insert(show.shard());
         state
     }
 
@@ -50,7 +54,10 @@ impl<T> Shows<T> {
         let mut shard = shard.write();
         match shard.iter_mut().find(|(id, _)| id == show) {
             Some((_, old)) => *old = state,
-            None => shard.push((*show, state)),
+            None => {
+                shard.push((*show, state));
+                self.used.write().insert(show.shard());
+            }
         }
     }
 
@@ -61,7 +68,8 @@ impl<T> Shows<T> {
 
     /// Asks every show until `visit` says `false`.
     pub(super) fn each(&self, mut visit: impl FnMut(&ShowId, &T) -> bool) {
-        for shard in &self.shards {
+        let used: Vec<Shard> = self.used.read().iter().copied().collect();
+        for shard in used.into_iter().filter_map(|shard| self.shard(shard)) {
             let states: Vec<_> = shard.read().clone();
             if !states.iter().all(|(show, state)| visit(show, state)) {
                 return;

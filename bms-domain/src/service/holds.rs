@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use uuid::Uuid;
 
 use super::BookingService;
@@ -88,8 +89,8 @@ impl BookingService {
         self.hold_by_id(caller, id).await?.ok_or(Error::NotFound("hold"))
     }
 
-    /// Many holds at once, in the order of `ids`; `None` for one that is not there or is somebody else's. One round trip
-    /// to each store that is needed.
+    /// Many holds at once, in the order of `ids`; `None` for one that is not there or is somebody else's. One round trip to the
+    /// hold store, one to the order store if some are not there, and what the catalogue knows of their shows all at once.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -104,14 +105,11 @@ impl BookingService {
                 *hold = restored.next().flatten().map(|order| self.hold_of(&order));
             }
         }
-        let mut booked = Vec::with_capacity(found.len());
-        for hold in found {
-            booked.push(match hold.filter(|hold| caller.may_touch(&hold.owner)) {
-                Some(hold) => Some(self.booked(hold).await?),
-                None => None,
-            });
-        }
-        Ok(booked)
+        let booked = found.into_iter().map(async |hold| match hold.filter(|hold| caller.may_touch(&hold.owner)) {
+            Some(hold) => self.booked(hold).await.map(Some),
+            None => Ok(None),
+        });
+        try_join_all(booked).await
     }
 
     /// Gives the seats back. Repeating it gives the same.

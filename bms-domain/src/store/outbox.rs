@@ -38,7 +38,7 @@ pub enum Replay {
 pub trait Outbox: Send + Sync + 'static {
     /// Up to `limit` events that are not published, oldest first, for this caller alone until `lease` is over. The
     /// events of one order come in order: a later one only once the earlier ones are published or in the same answer, and
-    /// never one behind an event of its order that is postponed or dead.
+    /// never one behind an event of its order that is postponed or dead. Whose they are when more are due is the store's choice.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.

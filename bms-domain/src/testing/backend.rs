@@ -88,7 +88,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs a task beside the others.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
-    /// Runs a task to its end. Called outside of any task, by [`sequences`](super::sequences) alone.
+    /// Runs a task to its end. Called outside of any task, by [`sequences`](super::sequences) and
+    /// [`histories`](super::histories).
     fn block_on(&self, task: BoxFuture<'_, ()>);
 }
 

@@ -18,7 +18,10 @@
 //! A store whose client needs a runtime names it: [`on`]`(runtime, factory)`.
 //!
 //! - [`conformance`] proves every rule of the ports, races included;
-//! - [`model`] is what a store is compared with, and [`sequences`] compares it in random sequences;
+//! - [`model`] is what a store is compared with, and [`sequences`] compares it in random sequences, and stores with each other;
+//! - [`histories`] has many clients use a store at the same time, and checks that what they saw is [linearizable](linearizability);
+//! - [`fuzz`] edits good and bad input until something breaks;
+//! - [`calls`] are calls as values, to be made of several stores;
 //! - [`ManualClock`], [`ManualTimer`] and [`SeededIds`] make time and ids arguments of a test;
 //! - [`Faulty`] fails, loses and delays the calls of a port on command;
 //! - [`sample`] makes shows, users and catalogues to test with;
@@ -32,10 +35,14 @@
 )]
 
 mod backend;
+pub mod calls;
 mod clock;
 pub mod conformance;
 mod faulty;
+pub mod fuzz;
+pub mod histories;
 pub(crate) mod ids;
+pub mod linearizability;
 pub mod model;
 pub mod sample;
 pub mod sequences;

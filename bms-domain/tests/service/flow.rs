@@ -1,5 +1,6 @@
 //! The whole path, late payments, conflicts and upkeep.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use bms_domain::order::{Order, OrderState};
 use bms_domain::payment::{GatewayError, PaymentGateway, PaymentReference, PaymentStatus, RefundReason};
 use bms_domain::service::{Payment, Ports};
 use bms_domain::store::{HoldStore, OccupancyRead, OrderStore};
-use bms_domain::testing::{ManualClock, SeededIds, sample};
+use bms_domain::testing::{Fault, Gate, ManualClock, SeededIds, sample};
 use bms_domain::time::Clock as _;
 use bms_domain::{BookingService, hold::HoldState};
 use futures::executor::block_on;
@@ -52,6 +53,27 @@ fn two_seats_are_sold() {
         let refused = rig.place("bob", &[1, 2, 3], 2).await;
         assert!(matches!(&refused, Err(Error::SeatsUnavailable(seats)) if *seats == names(&[1, 2])), "{refused:?}");
         rig.check(&["pay-1"]).await;
+    });
+}
+
+/// What the catalogue knows of many holds is read at once, and not for one after the other.
+#[test]
+fn many_holds_are_read_at_once() {
+    block_on(async {
+        let rig = Rig::new().await;
+        for seed in [1, 2, 3] {
+            rig.place("ann", &[seed], seed).await.unwrap();
+        }
+        rig.faults.heal();
+        let gate = Gate::new();
+        rig.faults.at_every("catalogue.", Fault::WaitBefore(gate.clone()));
+        let (ann, ids) = (user_of("ann"), [1, 2, 3].map(Rig::hold_id));
+        let mut read = pin!(rig.service.holds_by_id(&ann, &ids));
+        assert!(futures::poll!(read.as_mut()).is_pending());
+        assert_eq!((rig.faults.count("holds.get"), rig.faults.count("catalogue.show")), (1, 3));
+        gate.open();
+        let read = read.await.unwrap();
+        assert!(read.into_iter().map(|hold| hold.unwrap().hold.id).eq(ids));
     });
 }
 

@@ -334,6 +334,30 @@ fn who_asks_after_a_sale_sees_it_though_a_reading_was_under_way() {
     });
 }
 
+/// P12: a seat that is held when the reading of its map begins, and sold when it ends, is shown free by nobody. The hold store was
+/// not told of the sale, and the hold is over meanwhile, so that only the durable store can tell.
+#[test]
+fn a_seat_that_is_sold_while_its_map_is_read_is_not_shown_free() {
+    block_on(async {
+        let rig = untold().await;
+        let order = rig.ordered("ann", &[1], 1).await;
+        rig.bank.pays("pay-1", &order, PaymentStatus::Succeeded);
+        heal(&rig);
+        // Between the two stores, whichever is read first.
+        let gate = Gate::new();
+        rig.faults.at_nth("holds.occupancy", 0, Fault::WaitAfter(gate.clone()));
+        rig.faults.at_nth("orders.sold", 0, Fault::WaitAfter(gate.clone()));
+        rig.faults.at_every("holds.mark_sold", Fault::Unavailable);
+        let mut asked = asks_fresh(&rig.service);
+        waits(&mut asked).await;
+        rig.confirm("ann", order.id, "pay-1").await.unwrap();
+        rig.clock.advance(HOUR);
+        gate.open();
+        let map = asked.await.unwrap();
+        assert!(map.unavailable.contains(1) || map.held.contains(1), "seat 1 was free at no time");
+    });
+}
+
 /// P12: what this process sold and freed shows at once, though the hold store could not be told.
 #[test]
 fn what_was_sold_or_freed_here_shows_at_once() {

@@ -177,6 +177,7 @@ impl Ledger {
         let confirms = decision.order.is_confirmed() && !order.state.is_confirmed();
         let fails = order.state.is_pending() && matches!(decision.order, OrderState::Failed { .. });
         if confirms && !shared.give_ticket(ticket.code, report.order) {
+            shared.unbind(&report.key);
             return answer(record, Settled::CodeTaken);
         }
         shared.know(report.notice.as_ref());

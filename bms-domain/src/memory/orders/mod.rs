@@ -64,6 +64,11 @@ impl Shared {
         *self.payers.of(key).entry(key.clone()).or_insert(order) == order
     }
 
+    /// It was not counted after all.
+    fn unbind(&self, key: &PaymentKey) {
+        self.payers.of(key).remove(key);
+    }
+
     fn is_known(&self, notice: &NoticeId) -> bool {
         self.notices.of(notice).contains_key(notice)
     }
@@ -133,9 +138,10 @@ impl MemoryOrders {
             self.shared.know(report.notice.as_ref());
             return Settled::OtherOrders;
         }
+        let repeated = report.notice.as_ref().is_some_and(|notice| self.shared.is_known(notice));
         self.shared.know(report.notice.as_ref());
         let known = self.shared.payer(&report.key).is_some();
-        if report.status != PaymentStatus::Succeeded && !known {
+        if (repeated || report.status != PaymentStatus::Succeeded) && !known {
             return Settled::Recorded;
         }
         let reason = RefundReason::UnknownOrder;

@@ -72,7 +72,9 @@ pub(crate) async fn the_first_answer_is_kept(case: Keys) {
 
 /// An answer comes back byte for byte.
 pub(crate) async fn an_answer_keeps_its_bytes(case: Keys) {
-    let answers: [Vec<u8>; 4] = [vec![], vec![0], (0..=255).collect(), vec![0xff; 70_000]];
+    // What a library for JSON would read and write again in another way.
+    let json = br#"{"seatIds":[],"version":9007199254740993,"price":12.50}"#.to_vec();
+    let answers: [Vec<u8>; 5] = [vec![], vec![0], (0..=255).collect(), vec![0xff; 70_000], json];
     for (n, answer) in (0_u32..).zip(answers) {
         let key = key("ann", &format!("k{n}"));
         case.begin(&key, n).await;

@@ -157,6 +157,12 @@ pub(crate) async fn a_notice_of_a_known_id_is_not_read_again(case: Ledger) {
     assert_eq!(case.settle(&sample::notice("evt-1", succeeded(1, "pay-1")), 2).await.settled, Settled::Recorded);
     assert_eq!(case.state(1).await, OrderState::PaymentPending);
     assert_eq!(case.settle(&sample::notice("evt-2", succeeded(1, "pay-1")), 3).await.settled, Settled::Confirmed);
+    // Nor is it of an order that does not exist.
+    case.settle(&sample::notice("evt-3", under_way(2, "pay-2")), 4).await;
+    assert_eq!(case.settle(&sample::notice("evt-3", succeeded(2, "pay-2")), 5).await.settled, Settled::Recorded);
+    assert_eq!(case.refunds().await, []);
+    let due = Settled::RefundDue(RefundReason::UnknownOrder);
+    assert_eq!(case.settle(&sample::notice("evt-4", succeeded(2, "pay-2")), 6).await.settled, due);
 }
 
 /// P4, P6: one payment counts once, by whatever notices and answers it is told.
@@ -321,6 +327,9 @@ pub(crate) async fn a_ticket_code_is_given_once(case: Ledger) {
         assert_eq!(case.state(2).await, OrderState::PaymentPending);
         assert_eq!((case.sold().await, case.refunds().await), (vec![1], vec![]));
     }
+    // Not even is the payment this order's by it.
+    case.order(4, "dan", &[4]).await;
+    assert_eq!(case.settle(&failed(4, "pay-2"), 9).await.settled, Settled::Failed);
     assert_eq!(case.settle(&report, 2).await.settled, Settled::Confirmed);
     // A void ticket's code is not given again either.
     done(case.cancel(1).await);

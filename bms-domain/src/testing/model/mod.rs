@@ -40,7 +40,7 @@ pub const LONGEST: Duration = Duration::from_secs(1_000);
 pub type Number = u32;
 
 /// Where a hold of the model stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// Live until an instant, with an order that waits until another.
     Held {
@@ -58,7 +58,7 @@ pub enum Standing {
 }
 
 /// A hold of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelHold {
     /// Whose.
     pub owner: u8,
@@ -96,7 +96,7 @@ pub enum Answer {
 }
 
 /// The hold store of one show, and beside it what the durable store knows of the same show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HoldModel {
     /// The present.
     pub now: Timestamp,

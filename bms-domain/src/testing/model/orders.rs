@@ -10,7 +10,7 @@ use crate::store::LONGEST_ASKING;
 use crate::time::Timestamp;
 
 /// Where an order of the model stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// It waits for payment.
     Pending,
@@ -27,7 +27,7 @@ pub enum Phase {
 }
 
 /// An order of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelOrder {
     /// Whose.
     pub owner: u8,
@@ -44,7 +44,7 @@ pub struct ModelOrder {
 }
 
 /// What is known of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Paid {
     /// Under way.
     Open,
@@ -82,7 +82,7 @@ pub enum Answer {
 }
 
 /// The order store of one show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OrderModel {
     /// The present.
     pub now: Timestamp,

@@ -8,24 +8,23 @@ use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
 
 use super::{Config, run};
-use crate::hold::HoldState;
-use crate::id::{Caller, HoldId, OrderId, UserId};
+use crate::id::HoldId;
 use crate::seat::SeatIndex;
 use crate::store::{
-    Checkout, Counts, HoldChange, HoldStore, Occupancy, OccupancyRead, PendingClaim, PlaceHold, Placed, Restored, SeatLimits,
-    ShowClaims, SoldSeats,
+    Counts, HoldChange, HoldStore, Occupancy, OccupancyRead, PendingClaim, Placed, Restored, ShowClaims, SoldSeats,
 };
 use crate::testing::backend::Backend;
+use crate::testing::calls::{Answers as _, HoldAnswer, HoldCall, state, user};
 use crate::testing::model::{self, Answer, HoldModel, Number, Standing};
 use crate::testing::{ManualClock, sample};
 use crate::time::Clock as _;
 
 /// Numbers of holds that sequences use.
-const NUMBERS: Number = 8;
+pub(super) const NUMBERS: Number = 8;
 
 /// One step.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Place(Number, u8, BTreeSet<SeatIndex>),
     Release(Number, u8),
     Begin(Number, u8),
@@ -40,7 +39,7 @@ enum Step {
     Restore,
 }
 
-struct Machine;
+pub(super) struct Machine;
 
 impl ReferenceStateMachine for Machine {
     type State = HoldModel;
@@ -50,23 +49,26 @@ impl ReferenceStateMachine for Machine {
         Just(HoldModel::new(ManualClock::new().now())).boxed()
     }
 
-    fn transitions(_: &HoldModel) -> BoxedStrategy<Step> {
-        let (number, user) = (0..NUMBERS, 0..model::USERS);
+    fn transitions(state: &HoldModel) -> BoxedStrategy<Step> {
         let seats = prop::collection::btree_set(0..model::SEATS, 1..=(model::PER_HOLD as usize + 1));
         let millis = prop::sample::select(vec![1, 999, 60_000, 298_000, 299_999, 300_000, 301_999, 302_000, 599_999, 600_000]);
+        let (one, its_owner) = (one_of(state), || one_and_its_owner(state));
+        // Little happens to a show that is not primed.
+        let restores = if state.primed { 4 } else { 30 };
         prop_oneof![
-            8 => (number.clone(), user.clone(), seats).prop_map(|(number, user, seats)| Step::Place(number, user, seats)),
-            3 => (number.clone(), user.clone()).prop_map(|(number, user)| Step::Release(number, user)),
-            6 => (number.clone(), user).prop_map(|(number, user)| Step::Begin(number, user)),
-            3 => number.clone().prop_map(Step::End),
-            2 => (number.clone(), any::<bool>()).prop_map(|(number, alone)| Step::GiveBack(number, alone)),
-            5 => number.clone().prop_map(Step::Sell),
-            1 => number.clone().prop_map(Step::SellAgain),
-            2 => number.prop_map(Step::Free),
+            8 => (0..NUMBERS, 0..model::USERS, seats).prop_map(|(number, user, seats)| Step::Place(number, user, seats)),
+            1 => again(state),
+            3 => its_owner().prop_map(|(number, user)| Step::Release(number, user)),
+            6 => its_owner().prop_map(|(number, user)| Step::Begin(number, user)),
+            3 => one.clone().prop_map(Step::End),
+            2 => (one.clone(), any::<bool>()).prop_map(|(number, alone)| Step::GiveBack(number, alone)),
+            5 => one.clone().prop_map(Step::Sell),
+            1 => one.clone().prop_map(Step::SellAgain),
+            2 => one.prop_map(Step::Free),
             5 => millis.prop_map(|millis| Step::Advance(Duration::from_millis(millis))),
             1 => Just(Step::Sweep),
             1 => Just(Step::Forget),
-            4 => Just(Step::Restore),
+            restores => Just(Step::Restore),
         ]
         .boxed()
     }
@@ -92,11 +94,30 @@ impl ReferenceStateMachine for Machine {
     }
 }
 
+/// A hold, mostly one that there is.
+fn one_of(state: &HoldModel) -> BoxedStrategy<Number> {
+    one_and_its_owner(state).prop_map(|(number, _)| number).boxed()
+}
+
+/// A hold, mostly one that there is, and a user, then mostly its owner.
+fn one_and_its_owner(state: &HoldModel) -> BoxedStrategy<(Number, u8)> {
+    let anybody = (0..NUMBERS, 0..model::USERS);
+    let holds: Vec<(Number, u8)> = state.holds.iter().map(|(number, hold)| (*number, hold.owner)).collect();
+    if holds.is_empty() { anybody.boxed() } else { prop_oneof![4 => prop::sample::select(holds), 1 => anybody].boxed() }
+}
+
+/// A hold is placed again.
+fn again(state: &HoldModel) -> BoxedStrategy<Step> {
+    let holds: Vec<Step> =
+        state.holds.iter().map(|(number, hold)| Step::Place(*number, hold.owner, hold.seats.clone())).collect();
+    if holds.is_empty() { Just(Step::Restore).boxed() } else { prop::sample::select(holds).boxed() }
+}
+
 /// How much time passes in one sequence at most: as long as every store keeps a hold that ended.
 const LONGEST_RUN: Duration = Duration::from_mins(50);
 
 /// Takes a step in the model. Gives the answers that a store may give.
-fn take(model: &mut HoldModel, step: &Step) -> Vec<Answer> {
+pub(super) fn take(model: &mut HoldModel, step: &Step) -> Vec<Answer> {
     match step {
         Step::Place(number, user, seats) => return model.place(*number, *user, seats),
         Step::Release(number, user) => return vec![model.release(*number, *user)],
@@ -164,97 +185,94 @@ struct Rig<S> {
     last: Option<Occupancy>,
 }
 
-fn user(number: u8) -> UserId {
-    sample::user(&format!("user:{number}"))
+/// The call that a step of a sequence is; `None` when it is not one call.
+pub(super) fn call(before: &HoldModel, step: &Step) -> Option<HoldCall> {
+    Some(match step {
+        Step::Place(number, owner, seats) => HoldCall::Place { number: *number, owner: *owner, seats: seats.clone() },
+        Step::Release(number, by) => HoldCall::Release { number: *number, by: *by },
+        Step::Begin(number, by) => HoldCall::BeginCheckout { number: *number, by: *by },
+        Step::End(number) => HoldCall::EndCheckout { number: *number },
+        Step::GiveBack(number, alone) => {
+            let until = match before.holds.get(number).map(|hold| hold.standing) {
+                Some(Standing::Held { until, .. }) => until,
+                _ => before.now,
+            };
+            let until = if *alone { until } else { until.minus(Duration::from_millis(1)) };
+            HoldCall::GiveBack { number: *number, until }
+        }
+        Step::Sell(number) => {
+            let hold = &before.holds[number];
+            HoldCall::MarkSold { number: *number, owner: hold.owner, seats: hold.seats.clone() }
+        }
+        Step::SellAgain(number) => {
+            let (owner, seats) = before.confirmed[number].clone();
+            HoldCall::MarkSold { number: *number, owner, seats }
+        }
+        Step::Free(number) => {
+            let (owner, seats) = before.confirmed[number].clone();
+            HoldCall::MarkFree { number: *number, owner, seats }
+        }
+        Step::Sweep => HoldCall::Sweep { limit: 2 },
+        Step::Advance(_) | Step::Forget | Step::Restore => return None,
+    })
+}
+
+/// What the durable store knows.
+pub(super) fn claims(model: &HoldModel) -> ShowClaims {
+    let sold = |(number, (owner, seats)): (&Number, &(u8, BTreeSet<SeatIndex>))| SoldSeats {
+        show: model::show(),
+        order: sample::order_id(&model::show(), *number),
+        hold: hold_id(*number),
+        owner: user(*owner),
+        seats: seats.iter().copied().collect(),
+    };
+    let waiting = model.waiting.iter().map(|(number, (owner, seats, end))| PendingClaim {
+        order: sample::order_id(&model::show(), *number),
+        hold: hold_id(*number),
+        owner: user(*owner),
+        seats: seats.iter().copied().collect(),
+        price: sample::euro(100),
+        remaining: end.since(model.now),
+    });
+    ShowClaims {
+        show: model::show(),
+        layout: sample::layout_id("plan-1"),
+        seats: model::SEATS,
+        sold: model.confirmed.iter().map(sold).collect(),
+        pending: waiting.collect(),
+        grace: model::GRACE,
+    }
 }
 
 fn hold_id(number: Number) -> HoldId {
     sample::hold_id(&model::show(), number)
 }
 
-fn order_id(number: Number) -> OrderId {
-    sample::order_id(&model::show(), number)
-}
-
-fn sold_seats(number: Number, owner: u8, seats: &BTreeSet<SeatIndex>) -> SoldSeats {
-    let (order, hold) = (order_id(number), hold_id(number));
-    SoldSeats { show: model::show(), order, hold, owner: user(owner), seats: seats.iter().copied().collect() }
-}
-
-fn changed(change: &HoldChange) -> Answer {
-    match change {
-        HoldChange::Done(_) => Answer::Done,
-        HoldChange::Refused(..) => Answer::Refused,
-        HoldChange::NotFound => Answer::NotFound,
+/// What the model would say.
+fn told(answer: HoldAnswer) -> Answer {
+    match answer {
+        HoldAnswer::Placed(Placed::Placed(_)) => Answer::Placed,
+        HoldAnswer::Placed(Placed::Existing(_)) => Answer::Existing,
+        HoldAnswer::Placed(Placed::Taken(seats)) => Answer::Taken(seats.iter().collect()),
+        HoldAnswer::Placed(Placed::TooMany { limit }) => Answer::TooMany(limit),
+        HoldAnswer::Placed(Placed::IdTaken) => Answer::IdTaken,
+        HoldAnswer::Placed(Placed::NotPrimed(_)) => Answer::NotPrimed,
+        HoldAnswer::Changed(HoldChange::Refused(..)) => Answer::Refused,
+        HoldAnswer::Changed(HoldChange::NotFound) => Answer::NotFound,
+        _ => Answer::Done,
     }
 }
 
 impl<S: HoldStore> Rig<S> {
     async fn take(&self, before: &HoldModel, step: &Step) -> Answer {
-        let store = &self.store;
-        match step {
-            Step::Place(number, owner, seats) => self.place(*number, *owner, seats).await,
-            Step::Release(number, by) => changed(&store.release(hold_id(*number), &Caller::user(user(*by))).await.unwrap()),
-            Step::Begin(number, by) => {
-                let cover = model::ORDER_TTL + model::GRACE;
-                let checkout = Checkout { order: order_id(*number), cover, longest_life: model::LONGEST };
-                changed(&store.begin_checkout(hold_id(*number), &Caller::user(user(*by)), &checkout).await.unwrap())
-            }
-            Step::End(number) => changed(&store.end_checkout(hold_id(*number), order_id(*number)).await.unwrap()),
-            Step::GiveBack(number, alone) => {
-                let until = match before.holds.get(number).map(|hold| hold.standing) {
-                    Some(Standing::Held { until, .. }) => until,
-                    _ => before.now,
-                };
-                let seen = if *alone { until } else { until.minus(Duration::from_millis(1)) };
-                changed(&store.give_back(hold_id(*number), order_id(*number), seen).await.unwrap())
-            }
-            Step::Sell(number) => {
-                let hold = &before.holds[number];
-                store.mark_sold(&sold_seats(*number, hold.owner, &hold.seats)).await.unwrap();
-                Answer::Done
-            }
-            Step::SellAgain(number) => {
-                let (owner, seats) = &before.confirmed[number];
-                store.mark_sold(&sold_seats(*number, *owner, seats)).await.unwrap();
-                Answer::Done
-            }
-            Step::Free(number) => {
-                let (owner, seats) = &before.confirmed[number];
-                store.mark_free(&sold_seats(*number, *owner, seats)).await.unwrap();
-                Answer::Done
-            }
-            Step::Advance(span) => {
+        match (step, call(before, step)) {
+            (_, Some(call)) => told(self.store.answer(&call).await.unwrap()),
+            (Step::Advance(span), None) => {
                 self.clock.advance(*span);
                 Answer::Done
             }
-            Step::Sweep => {
-                store.sweep(2).await.unwrap();
-                Answer::Done
-            }
-            Step::Forget => Answer::Done,
-            Step::Restore => self.restore(before).await,
-        }
-    }
-
-    async fn place(&self, number: Number, owner: u8, seats: &BTreeSet<SeatIndex>) -> Answer {
-        let wish = PlaceHold {
-            id: hold_id(number),
-            show: model::show(),
-            layout: sample::layout_id("plan-1"),
-            owner: user(owner),
-            seats: seats.iter().copied().collect(),
-            price: sample::euro(100),
-            ttl: model::HOLD_TTL,
-            limits: SeatLimits { per_hold: model::PER_HOLD, per_user_and_show: model::PER_USER },
-        };
-        match self.store.place(&wish).await.unwrap() {
-            Placed::Placed(_) => Answer::Placed,
-            Placed::Existing(_) => Answer::Existing,
-            Placed::Taken(seats) => Answer::Taken(seats.iter().collect()),
-            Placed::TooMany { limit } => Answer::TooMany(limit),
-            Placed::IdTaken => Answer::IdTaken,
-            Placed::NotPrimed(_) => Answer::NotPrimed,
+            (Step::Restore, None) => self.restore(before).await,
+            (_, None) => Answer::Done,
         }
     }
 
@@ -263,22 +281,7 @@ impl<S: HoldStore> Rig<S> {
             OccupancyRead::Known(known) => known.fence,
             OccupancyRead::NotPrimed(fence) => fence,
         };
-        let waiting = before.waiting.iter().map(|(number, (owner, seats, end))| PendingClaim {
-            order: order_id(*number),
-            hold: hold_id(*number),
-            owner: user(*owner),
-            seats: seats.iter().copied().collect(),
-            price: sample::euro(100),
-            remaining: end.since(before.now),
-        });
-        let claims = ShowClaims {
-            show: model::show(),
-            layout: sample::layout_id("plan-1"),
-            seats: model::SEATS,
-            sold: before.confirmed.iter().map(|(number, (owner, seats))| sold_seats(*number, *owner, seats)).collect(),
-            pending: waiting.collect(),
-            grace: model::GRACE,
-        };
+        let claims = claims(before);
         while let Restored::Stale(newer) = self.store.restore(&claims, fence).await.unwrap() {
             fence = newer;
         }
@@ -314,15 +317,5 @@ impl<S: HoldStore> Rig<S> {
                 self.last = Some(known);
             }
         }
-    }
-}
-
-/// The state that the model's standing is told as.
-fn state(standing: Standing) -> HoldState {
-    match standing {
-        Standing::Held { until, order } => HoldState::Held { until, order: order.map(|(number, _)| order_id(number)) },
-        Standing::Released(at) => HoldState::Released { at },
-        Standing::Expired(at) => HoldState::Expired { at },
-        Standing::Consumed(number, at) => HoldState::Consumed { order: order_id(number), at },
     }
 }

@@ -9,8 +9,11 @@
 //! sequences::order_store(config, |clock| async move { Fresh::new(MemoryOrders::new(Arc::new(clock))) });
 //! ```
 //!
+//! Several stores are compared with each other by [`hold_stores_agree`], [`order_stores_agree`] and [`outboxes_agree`].
+//!
 //! A sequence that fails is shrunk to the steps that matter; with [`config`] its seed is kept.
 
+mod agree;
 mod holds;
 mod orders;
 mod outbox;
@@ -23,6 +26,7 @@ pub use proptest::test_runner::Config;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use proptest_state_machine::ReferenceStateMachine;
 
+pub use agree::{Rival, hold_stores_agree, order_stores_agree, outboxes_agree};
 pub use holds::hold_store;
 pub use orders::order_store;
 pub use outbox::outbox;

@@ -9,27 +9,26 @@ use proptest_state_machine::ReferenceStateMachine;
 
 use super::{Config, run};
 use crate::event::{EventKey, OrderEventKind};
-use crate::id::{Caller, OrderId};
+use crate::id::OrderId;
 use crate::order::{FailReason, OrderState};
 use crate::payment::{PaymentStatus, RefundReason};
 use crate::seat::SeatIndex;
-use crate::store::{Creation, Delivery, NewOrder, OrderChange, OrderStore, Outbox, Settled};
+use crate::store::{Creation, Delivery, OrderChange, OrderStore, Outbox, Settled};
 use crate::testing::backend::Backend;
+use crate::testing::calls::{Answers as _, Call as _, OrderAnswer, OrderCall};
 use crate::testing::model::orders::{Answer, OrderModel, Paid, Phase};
 use crate::testing::model::{self, Number};
 use crate::testing::{ManualClock, sample};
 use crate::time::Clock as _;
 
 /// Numbers of orders that sequences use.
-const NUMBERS: Number = 8;
+pub(super) const NUMBERS: Number = 8;
 /// Payments that sequences use; a payment may be named for any order.
-const PAYMENTS: u8 = 10;
-/// What an order costs.
-const PRICE: i64 = 500;
+pub(super) const PAYMENTS: u8 = 10;
 
 /// One step.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Create(Number, u8, BTreeSet<SeatIndex>),
     Settle { order: Number, payment: u8, status: PaymentStatus, right_amount: bool },
     GiveUp(Number, u8),
@@ -39,7 +38,7 @@ enum Step {
     Advance(Duration),
 }
 
-struct Machine;
+pub(super) struct Machine;
 
 impl ReferenceStateMachine for Machine {
     type State = OrderModel;
@@ -145,70 +144,70 @@ struct Rig<S> {
     events: BTreeMap<Number, Vec<OrderEventKind>>,
 }
 
-fn changed(change: &OrderChange) -> Answer {
-    match change {
-        OrderChange::Done { changed: true, .. } => Answer::Changed,
-        OrderChange::Done { changed: false, .. } => Answer::Same,
-        OrderChange::Refused(..) => Answer::Refused,
-        OrderChange::NotFound => Answer::NotFound,
+/// The call that a step of a sequence is, with a ticket of its own; `None` for time that passes.
+pub(super) fn call(step: &Step, ticket: u32) -> Option<OrderCall> {
+    Some(match step {
+        Step::Create(number, owner, seats) => {
+            let ttl = model::ORDER_TTL;
+            OrderCall::Create { number: *number, hold: *number, owner: *owner, seats: seats.clone(), ttl }
+        }
+        Step::Settle { order, payment, status, right_amount } => OrderCall::Settle {
+            order: *order,
+            payment: *payment,
+            status: *status,
+            right_amount: *right_amount,
+            notice: None,
+            ticket,
+        },
+        Step::GiveUp(number, by) => OrderCall::GiveUp { number: *number, by: *by },
+        Step::Cancel(number) => OrderCall::Cancel { number: *number },
+        Step::Expire => OrderCall::ExpireOverdue,
+        Step::Ask => OrderCall::ClaimAttempts,
+        Step::Advance(_) => return None,
+    })
+}
+
+/// What the model would say.
+fn told(answer: OrderAnswer) -> Answer {
+    match answer {
+        OrderAnswer::Created(Creation::Created(_)) => Answer::Changed,
+        OrderAnswer::Created(Creation::Existing(_)) => Answer::Same,
+        OrderAnswer::Created(Creation::Taken(seats)) => Answer::Taken(seats.iter().collect()),
+        OrderAnswer::Settled(settlement) => match settlement.settled {
+            Settled::Confirmed => Answer::Confirmed,
+            Settled::Failed => Answer::Failed,
+            Settled::RefundDue(reason) => Answer::RefundDue(reason),
+            Settled::Recorded => Answer::Same,
+            other => panic!("neither codes nor payments are shared, saw {other:?}"),
+        },
+        OrderAnswer::Changed(OrderChange::Done { changed: true, .. }) => Answer::Changed,
+        OrderAnswer::Changed(OrderChange::Done { changed: false, .. }) => Answer::Same,
+        OrderAnswer::Changed(OrderChange::Refused(..)) => Answer::Refused,
+        OrderAnswer::Changed(OrderChange::NotFound) => Answer::NotFound,
+        OrderAnswer::Expired(orders) => Answer::Expired(orders.iter().map(|order| number_of_order(order.id)).collect()),
+        OrderAnswer::Attempts(asked) => {
+            Answer::Asked(asked.iter().map(|attempt| number_of(attempt.reference.as_str())).collect())
+        }
+        other => panic!("no step asks for {other:?}"),
     }
 }
 
 impl<S: OrderStore + Outbox> Rig<S> {
     async fn take(&mut self, step: &Step) -> Answer {
-        let show = model::show();
-        match step {
-            Step::Create(number, owner, seats) => {
-                let wish = NewOrder {
-                    id: sample::order_id(&show, *number),
-                    hold: sample::hold_id(&show, *number),
-                    show,
-                    layout: sample::layout_id("plan-1"),
-                    owner: user(*owner),
-                    seats: sample::seat_list(&seats.iter().copied().collect()),
-                    price: sample::euro(PRICE),
-                    customer: sample::customer(),
-                    ttl: model::ORDER_TTL,
-                };
-                match self.store.create(&wish).await.unwrap() {
-                    Creation::Created(_) => Answer::Changed,
-                    Creation::Existing(_) => Answer::Same,
-                    Creation::Taken(seats) => Answer::Taken(seats.iter().collect()),
-                    Creation::LayoutChanged(_) => panic!("the plan never changes"),
-                }
-            }
-            Step::Settle { order, payment, status, right_amount } => {
-                self.tickets += 1;
-                let amount = sample::euro(if *right_amount { PRICE } else { PRICE + 1 });
-                let report = sample::report(sample::order_id(&show, *order), &format!("pay-{payment}"), *status, amount);
-                match self.store.settle(&report, &sample::ticket(self.tickets)).await.unwrap().settled {
-                    Settled::Confirmed => Answer::Confirmed,
-                    Settled::Failed => Answer::Failed,
-                    Settled::RefundDue(reason) => Answer::RefundDue(reason),
-                    Settled::Recorded => Answer::Same,
-                    other => panic!("neither codes nor payments are shared, saw {other:?}"),
-                }
-            }
-            Step::GiveUp(number, by) => {
-                changed(&self.store.give_up(sample::order_id(&show, *number), &Caller::user(user(*by))).await.unwrap())
-            }
-            Step::Cancel(number) => changed(&self.store.cancel(sample::order_id(&show, *number)).await.unwrap()),
-            Step::Expire => {
-                let expired = self.store.expire_overdue(100).await.unwrap();
-                assert!(expired.is_sorted_by_key(|order| order.expires_at), "the oldest end first: {expired:?}");
-                assert!(expired.iter().all(|order| matches!(order.state, OrderState::Expired { .. })), "{expired:?}");
-                assert_eq!(self.store.expire_overdue(100).await.unwrap(), [], "what expired does not come back");
-                Answer::Expired(expired.iter().map(|order| number_of_order(order.id)).collect())
-            }
-            Step::Ask => {
-                let asked = self.store.claim_attempts(100, model::ASK_TTL).await.unwrap();
-                Answer::Asked(asked.iter().map(|attempt| number_of(attempt.reference.as_str())).collect())
-            }
-            Step::Advance(span) => {
+        self.tickets += 1;
+        let Some(call) = call(step, self.tickets) else {
+            if let Step::Advance(span) = step {
                 self.clock.advance(*span);
-                Answer::Changed
             }
+            return Answer::Changed;
+        };
+        let answer = self.store.answer(&call).await.unwrap();
+        // Looks at what every store has to keep, whichever ends it has noticed.
+        call.comparable(answer.clone());
+        if matches!(step, Step::Expire) {
+            assert_eq!(self.store.expire_overdue(100).await.unwrap(), [], "what expired does not come back");
         }
+        told(answer)
     }
 
     async fn compare(&mut self, model: &OrderModel, step: &Step) {
@@ -266,10 +265,6 @@ impl<S: OrderStore + Outbox> Rig<S> {
             assert!(expired(&moves) <= 1 && expired(&moves) >= expired(&order.events), "{moves:?} for {:?}", order.events);
         }
     }
-}
-
-fn user(number: u8) -> crate::id::UserId {
-    sample::user(&format!("user:{number}"))
 }
 
 fn phase(state: &OrderState) -> Phase {

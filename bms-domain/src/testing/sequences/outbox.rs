@@ -21,15 +21,15 @@ use crate::time::Clock as _;
 /// Orders that sequences write events of; one more is used to look whether the store keeps what was published.
 const NUMBERS: Number = 4;
 /// The most events of an order.
-const EVENTS: u32 = 5;
+pub(super) const EVENTS: u32 = 5;
 /// More events than there are.
-const ALL: usize = 100;
+pub(super) const ALL: usize = 100;
 /// What an order costs.
 const PRICE: i64 = 500;
 
 /// One step.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Write(Number),
     Claim {
         limit: usize,
@@ -46,7 +46,7 @@ enum Step {
     Advance(Duration),
 }
 
-struct Machine;
+pub(super) struct Machine;
 
 impl ReferenceStateMachine for Machine {
     type State = ();

@@ -143,6 +143,11 @@ impl Network {
         self.shared.state.lock().doomed.push(needle.as_ref().to_owned());
     }
 
+    /// Drops no reply any more that was to be dropped and has not come yet.
+    pub fn drop_no_more(&self) {
+        self.shared.state.lock().doomed.clear();
+    }
+
     /// How many replies were dropped so far.
     pub fn dropped(&self) -> usize {
         self.shared.state.lock().dropped
