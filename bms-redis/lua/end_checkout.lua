@@ -17,8 +17,8 @@ if changes then
     hold.state, hold.order, hold.till = 'H', '', hold.own_end
     write(hold)
     enqueue(hold.id, hold.till)
-    -- Claims that were read before tell the order pending still: they are out of date.
-    frees, dirty = frees + 1, true
   end
+  -- Claims that were read before tell the order pending still: they are out of date.
+  frees, dirty = frees + 1, true
 end
 return told(changes and CHANGED or UNCHANGED, hold)

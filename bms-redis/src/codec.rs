@@ -29,7 +29,7 @@ impl From<Unreadable> for StoreError {
 }
 
 /// Seat indices take three bytes.
-const SEAT_LIMIT: SeatIndex = 1 << 24;
+pub(crate) const SEAT_LIMIT: SeatIndex = 1 << 24;
 
 /// Seats as three bytes each; `None` for an index that does not fit.
 pub(crate) fn pack_seats(seats: &SeatSet) -> Option<Vec<u8>> {
@@ -202,7 +202,13 @@ const FOUR_SEATS: [(u8, u8); 256] = {
 };
 
 /// Reads a show's marks: the seats that are held, and those that are sold. Marks that were never written are free.
-pub(crate) fn occupancy(seats: u32, marks: &[u8]) -> (SeatBits, SeatBits) {
+///
+/// # Errors
+/// More seats than a record can name: a number that nobody of ours has written would take all of the memory.
+pub(crate) fn occupancy(seats: u32, marks: &[u8]) -> Result<(SeatBits, SeatBits), Unreadable> {
+    if seats > SEAT_LIMIT {
+        return Err(Unreadable);
+    }
     let words = (seats as usize).div_ceil(64);
     let (mut held, mut sold) = (vec![0_u64; words], vec![0_u64; words]);
     for ((held, sold), sixteen) in held.iter_mut().zip(&mut sold).zip(marks.chunks(16)) {
@@ -212,7 +218,7 @@ pub(crate) fn occupancy(seats: u32, marks: &[u8]) -> (SeatBits, SeatBits) {
             *sold |= u64::from(some_sold) << (4 * place);
         }
     }
-    (SeatBits::from_words(seats, held), SeatBits::from_words(seats, sold))
+    Ok((SeatBits::from_words(seats, held), SeatBits::from_words(seats, sold)))
 }
 
 /// The marks of a show of which these seats are sold and nothing is held.
@@ -227,7 +233,7 @@ pub(crate) fn sold_marks(seats: u32, sold: impl Iterator<Item = SeatIndex>) -> V
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -236,7 +242,7 @@ mod tests {
     }
 
     /// A record as `lua/holds.lua` writes it.
-    fn record(state: u8, created: i64, own: i64, till: i64, body: &[u8], order: Option<OrderId>) -> Vec<u8> {
+    pub(crate) fn record(state: u8, created: i64, own: i64, till: i64, body: &[u8], order: Option<OrderId>) -> Vec<u8> {
         let mut record = vec![state];
         record.extend(&created.to_be_bytes()[2..]);
         record.extend(&own.to_be_bytes()[3..]);
@@ -292,7 +298,7 @@ mod tests {
         #[test]
         fn marks_are_read_as_they_were_written(seats in 1_u32..200, sold in prop::collection::btree_set(0_u32..200, 0..60)) {
             let sold: Vec<u32> = sold.into_iter().filter(|seat| *seat < seats).collect();
-            let (held, seen) = occupancy(seats, &sold_marks(seats, sold.iter().copied()));
+            let (held, seen) = occupancy(seats, &sold_marks(seats, sold.iter().copied())).unwrap();
             prop_assert_eq!((held.count(), seen.iter().collect::<Vec<_>>()), (0, sold));
         }
     }
@@ -300,7 +306,7 @@ mod tests {
     #[test]
     fn held_and_sold_are_told_apart() {
         // Seats 0…5: held, sold, free, held, sold, held; then nothing was written.
-        let (held, sold) = occupancy(100, &[0b01_10_00_01, 0b10_01_00_00]);
+        let (held, sold) = occupancy(100, &[0b01_10_00_01, 0b10_01_00_00]).unwrap();
         assert_eq!((held.iter().collect::<Vec<_>>(), sold.iter().collect::<Vec<_>>()), (vec![0, 3, 5], vec![1, 4]));
         assert_eq!((held.seats(), sold.seats()), (100, 100));
     }
@@ -324,5 +330,7 @@ mod tests {
         assert!(fits([SEAT_LIMIT - 1].into_iter().collect()) && fits((0..u32::from(u16::MAX)).collect()));
         assert!(!fits([SEAT_LIMIT].into_iter().collect()) && !fits((0..=u32::from(u16::MAX)).collect()));
         assert_eq!(unpack_seats(&[0, 0]), Err(Unreadable));
+        assert!(occupancy(SEAT_LIMIT, &[]).is_ok());
+        assert_eq!(occupancy(SEAT_LIMIT + 1, &[]), Err(Unreadable));
     }
 }

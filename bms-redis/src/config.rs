@@ -153,7 +153,7 @@ impl RedisConfig {
     }
 
     /// Refuses to connect to a server that may throw holds away, instead of only warning (P14); off by default. It is refused
-    /// when the program connects first; one that has become so when it is connected to again is logged. A replica, which
+    /// when the program connects first; one that has become so when it is connected to again, or was away at first, is logged. A replica, which
     /// runs no script that writes, is refused always.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {

@@ -86,8 +86,8 @@ impl Redis {
 
     /// Connects, and goes on if there is nobody to connect to for now: a program that is started while Redis is away confirms
     /// payments all the same (P13). Calls fail meanwhile as they do when it goes away later, and a background task connects.
-    /// Then nobody has looked at the server: [`warnings`](Self::warnings) is empty, and a right that is missing is met by the
-    /// call that needs it.
+    /// Then nobody has looked at the server yet: [`warnings`](Self::warnings) is empty, what is unsafe is logged when the server
+    /// is there, [`strict`](RedisConfig::strict) or not, and a right that is missing is met by the call that needs it.
     ///
     /// # Errors
     ///

@@ -339,7 +339,7 @@ impl HoldStore for RedisHolds {
             return Ok(OccupancyRead::NotPrimed(fence));
         }
         let (layout, seats) = (codec::text(&reply.bytes()?)?, reply.count()?);
-        let (held, sold) = codec::occupancy(seats, &reply.bytes()?);
+        let (held, sold) = codec::occupancy(seats, &reply.bytes()?)?;
         Ok(OccupancyRead::Known(Occupancy { version: fence.version, layout, held, sold, fence }))
     }
 

@@ -6,6 +6,8 @@ mod config;
 mod connection;
 mod error;
 mod feed;
+#[cfg(test)]
+mod fuzz;
 mod holds;
 mod idempotency;
 mod keys;

@@ -3,11 +3,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bms_domain::store::StoreError;
 use bms_redis::testing::{NotRedis, Proxy, Server, eventually};
 use bms_redis::{Error, Redis, RedisConfig, Warning};
+use tempfile::NamedTempFile;
 
 /// Long, so that a busy machine does not make two of one.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -247,6 +249,22 @@ async fn what_is_unsafe_is_warned_of_and_refused_under_strict() {
     let volatile = Server::start().unwrap();
     let redis = Redis::connect(config(&volatile.url()).strict(true)).await.unwrap();
     assert!(matches!(redis.warnings(), [Warning::NotPersistent { .. }]));
+}
+
+/// Nobody looks at a server that was away when the program began: it is told of when it is there.
+#[tokio::test]
+async fn an_unsafe_server_that_comes_late_is_told_of() {
+    let log = NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen().unwrap())).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Server::builder().config("maxmemory-policy allkeys-lru").start().unwrap();
+    server.kill();
+    let redis = Redis::connect_or_wait(config(&server.url()).strict(true)).await.unwrap();
+    assert_eq!(redis.warnings(), []);
+    server.restart().unwrap();
+    eventually("a connection", async || redis.ping().await.is_ok()).await.unwrap();
+    let said = std::fs::read_to_string(log.path()).unwrap();
+    assert!(said.contains("maxmemory-policy allkeys-lru"), "{said}");
 }
 
 #[tokio::test]

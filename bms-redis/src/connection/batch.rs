@@ -4,6 +4,9 @@
 //! together, the calls that came while others were under way cost a third of that, and a call that comes alone waits for
 //! nobody.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
@@ -24,9 +27,32 @@ pub(crate) struct Batch {
     task: AbortHandle,
 }
 
+/// Whether a call goes out: it is sent, or its caller gives up first, and whoever comes first decides. So a call that was still
+/// waiting at its deadline is known not to have happened.
+#[derive(Clone, Default)]
+pub(crate) struct Departure(Arc<AtomicBool>);
+
+impl Departure {
+    /// Keeps the call from being sent, unless it was.
+    pub(crate) fn is_prevented(&self) -> bool {
+        self.decide()
+    }
+
+    /// Sends the call, unless its caller has given up.
+    fn is_due(&self) -> bool {
+        self.decide()
+    }
+
+    /// Whether nobody has decided before.
+    fn decide(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
+
 /// A command and who waits for its answer.
 struct Waiting {
     command: Cmd,
+    departure: Departure,
     answer: oneshot::Sender<Result<Value, RedisError>>,
 }
 
@@ -44,9 +70,13 @@ impl Batch {
     }
 
     /// Gives a command away to be sent; its answer comes later.
-    pub(crate) async fn send(&self, command: Cmd) -> Result<oneshot::Receiver<Result<Value, RedisError>>, RedisError> {
+    pub(crate) async fn send(
+        &self,
+        command: Cmd,
+        departure: Departure,
+    ) -> Result<oneshot::Receiver<Result<Value, RedisError>>, RedisError> {
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Waiting { command, answer }).await.map_err(|_| closed())?;
+        self.queue.send(Waiting { command, departure, answer }).await.map_err(|_| closed())?;
         Ok(answered)
     }
 }
@@ -70,11 +100,11 @@ async fn gather(connection: MultiplexedConnection, mut queue: mpsc::Receiver<Wai
 
 /// Sends commands in one piece, and gives each its answer.
 async fn send(mut connection: MultiplexedConnection, mut waiting: Vec<Waiting>) {
-    // Who has given up is told that the outcome is unknown, so it need not be sent any more.
-    waiting.retain(|waiting| !waiting.answer.is_closed());
+    // Nobody waits any more for some, and some have been told that they were not sent.
+    waiting.retain(|waiting| !waiting.answer.is_closed() && waiting.departure.is_due());
     let mut commands = Pipeline::with_capacity(waiting.len());
     let mut answers = Vec::with_capacity(waiting.len());
-    for Waiting { command, answer } in waiting {
+    for Waiting { command, departure: _, answer } in waiting {
         commands.add_command(command);
         answers.push(answer);
     }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::batch::{Batch, closed};
+use super::batch::{Batch, Departure, closed};
 use super::facts::Warning;
 use crate::error::Error;
 
@@ -151,7 +151,8 @@ impl Node {
     /// Supervises the connection that `dial` makes; the first is awaited.
     pub(crate) async fn connect(mut dial: impl Dial, listener: Listener) -> Result<Self, Error> {
         let (trouble, troubles) = mpsc::unbounded_channel();
-        let live = make(&mut dial, 1, &trouble, &listener).await?;
+        // What is unsafe about the server is told by whoever connects: he looks at more.
+        let (live, _) = make(&mut dial, 1, &trouble, &listener).await?;
         let down = Error::Config { reason: "not connected yet" };
         Ok(Self::supervise(dial, listener, Some(live), down, (trouble, troubles)))
     }
@@ -204,8 +205,9 @@ impl Node {
     /// Sends one command and awaits its answer. An error that the server answers is a value.
     pub(crate) async fn send(&self, command: Cmd, deadline: Instant) -> Result<Value, Failure> {
         let live = self.live()?;
-        let answer = async { live.batch.send(command).await?.await.unwrap_or_else(|_| Err(closed())) };
-        self.answer(&live, deadline, answer).await
+        let departure = Departure::default();
+        let answer = async { live.batch.send(command, departure.clone()).await?.await.unwrap_or_else(|_| Err(closed())) };
+        self.answer(&live, deadline, answer, || departure.is_prevented()).await
     }
 
     /// Sends several commands in one piece, with nobody else's between them, and awaits their answers.
@@ -215,7 +217,7 @@ impl Node {
         }
         let live = self.live()?;
         let mut connection = live.connection.clone();
-        self.answer(&live, deadline, connection.send_packed_commands(commands, 0, commands.len())).await
+        self.answer(&live, deadline, connection.send_packed_commands(commands, 0, commands.len()), || false).await
     }
 
     /// Has the connection replaced, because of what its server answered.
@@ -229,13 +231,16 @@ impl Node {
         self.shared.current.load_full().ok_or_else(|| Failure::Refused(self.shared.down.lock().clone()))
     }
 
+    /// Awaits an answer. Where there is none, `keep_back` says whether the call has not been sent, and never will be.
     async fn answer<T>(
         &self,
         live: &Live,
         deadline: Instant,
         answer: impl Future<Output = Result<T, RedisError>>,
+        keep_back: impl FnOnce() -> bool,
     ) -> Result<T, Failure> {
         let began = Instant::now();
+        let failed = |error| if keep_back() { Failure::Refused(error) } else { Failure::Lost(error) };
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(value)) => {
                 *live.answered.lock() = Instant::now();
@@ -244,14 +249,14 @@ impl Node {
             Ok(Err(error)) => {
                 let error = Error::Lost { server: Arc::clone(&live.server), source: Arc::new(error) };
                 self.report(live.generation, error.clone());
-                Err(Failure::Lost(error))
+                Err(failed(error))
             }
             Err(_) => {
                 let error = Error::NoAnswer { server: Arc::clone(&live.server), within: began.elapsed() };
                 if self.is_silent(live, began, deadline) {
                     self.report(live.generation, error.clone());
                 }
-                Err(Failure::Lost(error))
+                Err(failed(error))
             }
         }
     }
@@ -271,13 +276,13 @@ impl Node {
     }
 }
 
-/// Makes a connection that reports its own end.
+/// Makes a connection that reports its own end, and says what is unsafe about its server.
 async fn make(
     dial: &mut impl Dial,
     generation: u64,
     trouble: &mpsc::UnboundedSender<Trouble>,
     listener: &Listener,
-) -> Result<Live, Error> {
+) -> Result<(Live, Vec<Warning>), Error> {
     let (trouble, hears) = (trouble.clone(), listener.clone());
     let pushed: Pushed = Box::new(move |push: PushInfo| {
         if push.kind == PushKind::Disconnection {
@@ -287,14 +292,8 @@ async fn make(
         }
     });
     let Dialled { connection, server, warnings } = dial.dial(pushed).await?;
-    // The first connection is looked at by whoever connects.
-    if generation > 1 && listener.logs() {
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
-    }
     let batch = Batch::new(connection.clone());
-    Ok(Live { generation, server, connection, batch, answered: Mutex::new(Instant::now()) })
+    Ok((Live { generation, server, connection, batch, answered: Mutex::new(Instant::now()) }, warnings))
 }
 
 async fn supervise(shared: Arc<Shared>, mut dial: impl Dial, listener: Listener, mut troubles: mpsc::UnboundedReceiver<Trouble>) {
@@ -356,7 +355,12 @@ async fn keep_trying(shared: &Shared, dial: &mut impl Dial, generation: u64, lis
     let mut pause = FIRST_PAUSE;
     loop {
         match make(dial, generation, &shared.trouble, listener).await {
-            Ok(live) => return live,
+            Ok((live, warnings)) => {
+                for warning in warnings.iter().filter(|_| listener.logs()) {
+                    tracing::warn!("{warning}");
+                }
+                return live;
+            }
             Err(error) => {
                 tracing::debug!(%error, "connecting to Redis failed");
                 *shared.down.lock() = error;

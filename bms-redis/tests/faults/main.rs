@@ -7,6 +7,7 @@
     reason = "a broken expectation must stop the test"
 )]
 
+mod canaries;
 mod clock_steps;
 mod costs;
 mod expiry;

@@ -1,9 +1,11 @@
-//! Seats are held in pieces of the marks: what lies between a hold's seats is others'.
+//! Seats are held in pieces of the marks: what lies between a hold's seats is others'. And a hall has more seats than a script can
+//! hand to a function at once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bms_domain::seat::SeatBits;
-use bms_domain::store::{HoldStore as _, Occupancy, OccupancyRead, PlaceHold, Placed};
+use bms_domain::store::{HoldStore as _, Occupancy, OccupancyRead, PlaceHold, Placed, Restored, ShowClaims, SoldSeats};
 use bms_domain::testing::sample;
 use bms_redis::RedisHolds;
 use bms_redis::testing::Server;
@@ -25,11 +27,15 @@ fn set(bits: &SeatBits) -> BTreeSet<u32> {
     (0..SEATS).filter(|seat| bits.contains(*seat)).collect()
 }
 
-async fn held(holds: &RedisHolds) -> BTreeSet<u32> {
+async fn occupancy(holds: &RedisHolds) -> Occupancy {
     match holds.occupancy(&sample::show("wide")).await.unwrap() {
-        OccupancyRead::Known(Occupancy { held, .. }) => set(&held),
+        OccupancyRead::Known(known) => known,
         OccupancyRead::NotPrimed(_) => panic!("not primed"),
     }
+}
+
+async fn held(holds: &RedisHolds) -> BTreeSet<u32> {
+    set(&occupancy(holds).await.held)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,4 +62,30 @@ async fn seats_far_apart_are_held_all_or_none() {
     assert!(matches!(holds.place(&many(50, &rest)).await.unwrap(), Placed::Placed(_)));
     assert_eq!(held(&holds).await, rest.iter().copied().chain(SCATTERED).collect());
     assert!(holds.place(&many(51, &[SEATS - 1, SEATS])).await.is_err(), "the plan has no such seat");
+}
+
+/// The sales of a hundred orders are told by one call. Lua's stack has room for 8,000 values.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_seats_are_sold_and_freed_at_once() {
+    let server = Server::start().unwrap();
+    let holds = RedisHolds::new(connect(&server.url()).await);
+    let show = sample::show("wide");
+    prime(&holds, &show, SEATS).await;
+    let order = |n: u32| SoldSeats {
+        show,
+        order: sample::order_id(&show, n),
+        hold: sample::hold_id(&show, n),
+        owner: sample::user(&format!("user-{n}")),
+        seats: (n * 100..n * 100 + 100).collect(),
+    };
+    let (layout, grace) = (sample::layout_id("hall-1"), Duration::from_secs(2));
+    let sold = ShowClaims { show, layout, seats: SEATS, sold: (0..100).map(order).collect(), pending: Vec::new(), grace };
+    let fence = occupancy(&holds).await.fence;
+    assert_eq!(holds.restore(&sold, fence).await.unwrap(), Restored::Done { added: 10_000, freed: 0 });
+    let known = occupancy(&holds).await;
+    assert!(known.sold.iter().eq(0..10_000));
+    // None of them was sold after all.
+    let none = ShowClaims { sold: Vec::new(), ..sold };
+    assert_eq!(holds.restore(&none, known.fence).await.unwrap(), Restored::Done { added: 0, freed: 10_000 });
+    assert_eq!(occupancy(&holds).await.sold.count(), 0);
 }

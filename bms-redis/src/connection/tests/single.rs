@@ -124,6 +124,33 @@ async fn a_call_that_is_sent_with_little_time_left_condemns_no_connection() {
     assert_eq!(node.generation(), before);
 }
 
+/// Four pieces are under way, and none is answered: what has not been sent by its deadline never is.
+#[tokio::test]
+async fn a_call_that_still_waited_at_its_deadline_has_not_happened() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::start(&server).unwrap();
+    let redis = connect(proxy.url()).await;
+    redis.run(&set(), call("first", "v"), Effect::Writes).await.unwrap();
+    proxy.hold_replies();
+    let mut under_way = Vec::new();
+    for key in ["a", "b", "c", "d"] {
+        let (redis, script) = (redis.clone(), set());
+        under_way.push(tokio::spawn(async move {
+            redis.run_by(&script, &call(key, "v"), Effect::Writes, Instant::now() + PATIENCE).await
+        }));
+        let is_there = || async { server.command::<Option<String>>(&["GET", key]).unwrap().is_some() };
+        eventually("a piece of its own", is_there).await.unwrap();
+    }
+    let late = redis.run(&set(), call("late", "v"), Effect::Writes).await.unwrap_err();
+    assert!(matches!(late, StoreError::Unavailable { .. }) && matches!(cause(&late), Error::NoAnswer { .. }), "{late:?}");
+    proxy.release();
+    for call in under_way {
+        _ = call.await.unwrap();
+    }
+    set_eventually(&redis, "k", "w").await;
+    assert_eq!(server.command::<Option<String>>(&["GET", "late"]).unwrap(), None);
+}
+
 #[tokio::test]
 async fn a_killed_server_is_unavailable_at_once_and_found_again() {
     let server = Server::start().unwrap();
