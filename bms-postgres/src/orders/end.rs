@@ -42,7 +42,7 @@ impl PostgresOrders {
     ) -> Result<Option<OrderChange>, StoreError> {
         let rows = self.rows_of(id).await?;
         let Some(row) = rows.first() else { return Ok(Some(OrderChange::NotFound)) };
-        let (order, version, now) = (row::order(row)?, get(row, "version")?, instant(row, "now")?);
+        let (order, version, now) = (row::order(row)?, get::<i32>(row, "version")?, instant(row, "now")?);
         if by.is_some_and(|by| !by.may_touch(&order.owner)) {
             return Ok(Some(OrderChange::NotFound));
         }
@@ -54,7 +54,16 @@ impl PostgresOrders {
             return Ok(Some(OrderChange::Done { order, changed: false }));
         }
         let owed = match step.refund {
-            Some(reason) => Some((PaymentState::RefundDue(reason), self.counted(&order).await?)),
+            Some(reason) => match self.counted(&order).await? {
+                Some(payment) => Some((PaymentState::RefundDue(reason), payment)),
+                // Somebody else has ended it since it was read, or it never had one.
+                None => match self.rows_of(id).await?.first() {
+                    Some(row) if get::<i32>(row, "version")? == version => {
+                        return Err(broken(format!("order {id}: no payment was counted for it")));
+                    }
+                    _ => return Ok(None),
+                },
+            },
             None => None,
         };
         let mut events = vec![(OrderEventKind::of(&step.state), order.refund_due)];
@@ -73,19 +82,19 @@ impl PostgresOrders {
         }
     }
 
-    /// The payment that was counted for an order.
-    async fn counted(&self, order: &Order) -> Result<PaymentReport, StoreError> {
+    /// The payment that is counted for an order, if one is.
+    async fn counted(&self, order: &Order) -> Result<Option<PaymentReport>, StoreError> {
         let rows = self.postgres.read(|| query(&self.sql.paid_by).bind(number(order.id.shard())).bind(order.id.uuid())).await?;
-        let row = rows.first().ok_or_else(|| broken(format!("order {}: no payment was counted for it", order.id)))?;
+        let Some(row) = rows.first() else { return Ok(None) };
         let amount: Money = money(row)?;
-        Ok(PaymentReport {
+        Ok(Some(PaymentReport {
             order: order.id,
             reference: parsed(row, "reference", PaymentReference::parse)?,
             key: parsed(row, "key", PaymentKey::parse)?,
             notice: None,
             status: PaymentStatus::Succeeded,
             amount,
-        })
+        }))
     }
 
     /// Persists that orders have expired, unless somebody else changes them now. Gives back those that did.

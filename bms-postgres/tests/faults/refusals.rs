@@ -1,11 +1,14 @@
 //! A server that cannot be used, or refuses: a clear error at the start, and quick ones afterwards.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bms_domain::catalogue::Screen;
 use bms_domain::id::ScreenId;
+use bms_domain::order::Customer;
 use bms_domain::store::{
-    CatalogueStore as _, Fingerprint, HoldStore as _, IdempotencyKey, IdempotencyStore as _, OrderStore as _, StoreError,
+    CatalogueStore as _, Fingerprint, HoldStore as _, IdempotencyKey, IdempotencyStore as _, NewOrder, OrderStore as _,
+    StoreError,
 };
 use bms_domain::testing::sample;
 use bms_domain::time::Timestamp;
@@ -13,6 +16,7 @@ use bms_postgres::sqlx::postgres::PgPoolOptions;
 use bms_postgres::sqlx::{self, Connection as _, PgConnection};
 use bms_postgres::testing::Server;
 use bms_postgres::{Error, Postgres, PostgresCatalogue, PostgresConfig, PostgresHolds, PostgresIdempotency, Warning};
+use tempfile::NamedTempFile;
 
 use crate::support;
 use crate::support::shop::{ann, id, orders, paid, wish};
@@ -218,6 +222,51 @@ async fn refusals_are_definite_and_in_time() {
         StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. }
     ));
     assert!(matches!(store.create(&wish(7)).await.unwrap_err(), StoreError::Unavailable { .. }), "nobody is there");
+}
+
+/// What the server says of a row that it refuses is the row: nothing of it gets into an error, or into what is logged.
+#[tokio::test]
+async fn a_refused_row_is_told_to_nobody() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let config = support::schema_in(&url).await;
+    let log = NamedTempFile::new().unwrap();
+    let listens = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(Arc::new(log.reopen().unwrap()));
+    let _listening = tracing::subscriber::set_default(listens.finish());
+    let store = orders(&Postgres::connect(&config).await.unwrap());
+    let schema = format!("{config:?}").split("Schema(\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let name = url.rsplit('/').next().unwrap();
+    let order = |n: u32| {
+        let customer = Customer { name: "Canary Name".to_owned(), email: "canary@example.org".to_owned() };
+        NewOrder { owner: sample::user("canary-user"), customer, ..wish(n) }
+    };
+    let mut said = String::new();
+    // A constraint that fails, a value that does not fit, a refusal in words.
+    for (n, what) in (1..).zip([
+        "alter table orders add constraint mine check (customer_email = '') not valid",
+        "alter table orders add constraint mine check (customer_email::int > 0) not valid",
+        "create function mine() returns trigger language plpgsql as $$ begin raise 'not %', new using detail = new.customer_email; end $$; \
+         create trigger mine before insert on orders for each row execute function mine()",
+    ]) {
+        server.psql_in(name, &format!("set search_path = {schema}; {what}")).unwrap();
+        let refused = store.create(&order(n)).await.unwrap_err();
+        said += &format!("{refused} {refused:?}\n");
+        let mut source = std::error::Error::source(&refused);
+        while let Some(error) = source {
+            said += &format!("{error} {error:?}\n");
+            source = error.source();
+        }
+        let undo = "alter table orders drop constraint if exists mine; drop trigger if exists mine on orders; \
+                    drop function if exists mine";
+        server.psql_in(name, &format!("set search_path = {schema}; {undo}")).unwrap();
+    }
+    store.create(&order(9)).await.unwrap();
+    let logged = std::fs::read_to_string(log.path()).unwrap();
+    assert!(logged.contains("orders"), "nothing was listened to");
+    for canary in ["canary@example.org", "Canary Name", "canary-user"] {
+        assert!(!said.contains(canary), "{canary} is told: {said}");
+        assert!(!logged.contains(canary), "{canary} is logged: {logged}");
+    }
 }
 
 /// The role of the program that sells has no right to create or change tables, and needs none.
