@@ -29,11 +29,14 @@ mod table;
 
 use axum::body::Bytes;
 use axum::http::{Request, Response, header};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 pub use table::ROWS;
 
-/// One request and what must come back. `{name}` in its path, headers or body is replaced by what an earlier row's answer had.
+/// One request and what must come back. `{name}` in its path, headers or body, and in what must come back, is replaced by what an
+/// earlier row's answer had.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// What it is about, for whoever reads of its failure.
@@ -54,7 +57,7 @@ pub struct Row {
     pub has: &'static [(&'static str, &'static str)],
     /// JSON pointers and what must stand there, as JSON; `*` for anything, empty for nothing.
     pub shape: &'static [(&'static str, &'static str)],
-    /// What later rows may name: a name, and the JSON pointer to it.
+    /// What later rows may name: a name, and the JSON pointer to it, or the header.
     pub keep: &'static [(&'static str, &'static str)],
 }
 
@@ -97,7 +100,7 @@ fn request(row: &Row, kept: &[(String, String)]) -> Request<Bytes> {
     for (name, value) in row.headers {
         request = request.header(*name, filled(value, kept));
     }
-    if !row.body.is_empty() {
+    if !row.body.is_empty() && row.headers.iter().all(|(name, _)| *name != header::CONTENT_TYPE) {
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     request.body(Bytes::from(filled(row.body, kept))).unwrap()
@@ -115,7 +118,7 @@ fn check(row: &Row, answer: &Response<Bytes>, kept: &mut Vec<(String, String)>) 
     for (name, wanted) in row.has {
         let found = answer.headers().get(*name).map(|value| value.to_str().unwrap());
         assert!(found.is_some(), "{}: no {name}", row.name);
-        assert!(*wanted == "*" || found == Some(*wanted), "{}: {name} is {found:?}", row.name);
+        assert!(*wanted == "*" || found == Some(&*filled(wanted, kept)), "{}: {name} is {found:?}", row.name);
     }
     for (pointer, wanted) in row.shape {
         let found = body.pointer(pointer);
@@ -129,9 +132,20 @@ fn check(row: &Row, answer: &Response<Bytes>, kept: &mut Vec<(String, String)>) 
         }
     }
     for (name, pointer) in row.keep {
-        let value = body.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{}: {pointer}", row.name));
-        kept.push(((*name).to_owned(), value.to_owned()));
+        let value = match pointer.starts_with('/') {
+            true => body.pointer(pointer).and_then(Value::as_str),
+            false => answer.headers().get(*pointer).map(|value| value.to_str().unwrap()),
+        };
+        kept.push(((*name).to_owned(), value.unwrap_or_else(|| panic!("{}: {pointer}", row.name)).to_owned()));
     }
+}
+
+/// The `Bms-Signature` of a payment provider's notice: of its body, with a secret, at a time in seconds since 1970.
+#[must_use]
+pub fn notice_signature(secret: &str, time: i64, body: &str) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    let signature = mac.chain_update(format!("{time}.{body}")).finalize().into_bytes();
+    format!("t={time},v1={}", signature.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// Twenty seats, A1 to A20, A20 blocked; one show on sale, and one in each of the other conditions.

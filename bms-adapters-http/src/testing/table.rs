@@ -10,6 +10,9 @@ const CREATED: &[(&str, &str)] =
 /// Another process may have sold: whatever is kept here is not asked for.
 const FRESH: &[(&str, &str)] = &[("cache-control", "no-cache")];
 
+/// What makes a request once only, however often it is sent.
+const KEY: &[(&str, &str)] = &[("idempotency-key", "the-key-of-the-table")];
+
 /// What every row is unless it says otherwise.
 const ROW: Row =
     Row { name: "", method: "GET", path: "", user: "", headers: &[], body: "", status: 200, has: JSON, shape: &[], keep: &[] };
@@ -91,6 +94,15 @@ pub const ROWS: &[Row] = &[
         name: "map alone",
         path: "/api/v1/shows/tonight/seatmap?layout=false",
         shape: &[("/layout", ""), ("/version", "*")],
+        keep: &[("etag", "etag")],
+        ..ROW
+    },
+    Row {
+        name: "the same map",
+        path: "/api/v1/shows/tonight/seatmap?layout=false",
+        headers: &[("if-none-match", "{etag}")],
+        status: 304,
+        has: &[("etag", "{etag}"), ("x-request-id", "*")],
         ..ROW
     },
     Row {
@@ -263,10 +275,35 @@ pub const ROWS: &[Row] = &[
         method: "POST",
         path: "/api/v1/holds",
         user: "alice",
+        headers: KEY,
         body: r#"{"showId":"tonight","seatIds":["A4"]}"#,
         status: 201,
         has: CREATED,
-        keep: &[("hold", "/holdId")],
+        keep: &[("hold", "/holdId"), ("expires", "/expiresAt")],
+        ..ROW
+    },
+    Row {
+        name: "the same key",
+        method: "POST",
+        path: "/api/v1/holds",
+        user: "alice",
+        headers: KEY,
+        body: r#"{"showId":"tonight","seatIds":["A4"]}"#,
+        status: 201,
+        has: &[("idempotency-replayed", "true"), ("location", "*"), ("content-type", "application/json")],
+        shape: &[("/holdId", "\"{hold}\""), ("/expiresAt", "\"{expires}\"")],
+        ..ROW
+    },
+    Row {
+        name: "the same key for something else",
+        method: "POST",
+        path: "/api/v1/holds",
+        user: "alice",
+        headers: KEY,
+        body: r#"{"showId":"tonight","seatIds":["A5"]}"#,
+        status: 422,
+        has: PROBLEM,
+        shape: &[("/type", "\"urn:bms:problem:idempotency-key-reused\"")],
         ..ROW
     },
     Row {
@@ -351,6 +388,40 @@ pub const ROWS: &[Row] = &[
         status: 422,
         has: PROBLEM,
         shape: &[("/errors/0/pointer", "\"/movieId\"")],
+        ..ROW
+    },
+    Row {
+        name: "no JSON",
+        method: "POST",
+        path: "/api/v1/holds",
+        user: "alice",
+        body: "{",
+        status: 400,
+        has: PROBLEM,
+        shape: &[("/type", "\"urn:bms:problem:malformed-request\"")],
+        ..ROW
+    },
+    Row {
+        name: "not said to be JSON",
+        method: "POST",
+        path: "/api/v1/holds",
+        user: "alice",
+        headers: &[("content-type", "text/plain")],
+        body: r#"{"showId":"tonight","seatIds":["A5"]}"#,
+        status: 415,
+        has: PROBLEM,
+        shape: &[("/type", "\"urn:bms:problem:unsupported-media-type\"")],
+        ..ROW
+    },
+    Row {
+        name: "no seats",
+        method: "POST",
+        path: "/api/v1/holds",
+        user: "alice",
+        body: r#"{"showId":"tonight","seatIds":[]}"#,
+        status: 422,
+        has: PROBLEM,
+        shape: &[("/type", "\"urn:bms:problem:validation\""), ("/errors/0/pointer", "\"/seatIds\"")],
         ..ROW
     },
     Row {

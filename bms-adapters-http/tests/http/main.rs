@@ -13,6 +13,7 @@ mod bad_input;
 mod contract;
 mod idempotency;
 mod live;
+mod matrix;
 mod operation;
 mod payments;
 mod problems;

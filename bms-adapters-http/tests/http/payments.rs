@@ -1,9 +1,13 @@
 //! Payment notices: signed, durable, once.
 
+use std::sync::Arc;
+
+use bms_adapters_http::testing::notice_signature;
+use bms_domain::testing::{Fault, Faults, Faulty};
 use bms_domain::time::{Clock as _, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::{Ask, Plan, WEBHOOK_SECRET, cinema, notice, sign};
+use crate::support::{Ask, Plan, WEBHOOK_SECRET, cinema, notice};
 
 fn body(order: &str, event: &str) -> Value {
     json!({"eventId": event, "orderId": order, "paymentReference": "p1", "status": "succeeded", "amount": 1250, "currency": "EUR"})
@@ -22,6 +26,25 @@ async fn a_signed_notice_confirms_its_order_and_again_changes_nothing() {
     assert_eq!((&found["status"], &found["refundDue"]), (&json!("CONFIRMED"), &json!(false)));
 }
 
+/// P4, P13: the provider sends again what was not answered with success.
+#[tokio::test]
+async fn a_notice_that_could_not_be_written_down_is_refused_and_taken_when_it_comes_again() {
+    let faults = Faults::new();
+    let mut plan = Plan::new();
+    plan.ports.orders = Arc::new(Faulty::new(plan.ports.orders, faults.clone()));
+    let cinema = plan.open().await;
+    let order = cinema.ordered("alice", &["A1"]).await;
+    let now = cinema.clock.now();
+    for fault in [Fault::Unavailable, Fault::LoseReply] {
+        faults.at_every("orders.settle", fault);
+        cinema.ask(notice(&body(&order, "e1"), now)).await.is_problem(503, "unavailable");
+        faults.heal();
+    }
+    cinema.ask(notice(&body(&order, "e1"), now)).await.is(200);
+    let found = cinema.ask(Ask::get(format!("/api/v1/orders/{order}")).by("alice")).await.is(200).json();
+    assert_eq!((&found["status"], &found["refundDue"]), (&json!("CONFIRMED"), &json!(false)));
+}
+
 #[tokio::test]
 async fn a_failure_ends_the_order_and_an_order_that_is_unknown_is_taken_all_the_same() {
     let cinema = cinema().await;
@@ -33,6 +56,11 @@ async fn a_failure_ends_the_order_and_an_order_that_is_unknown_is_taken_all_the_
     let found = cinema.ask(Ask::get(format!("/api/v1/orders/{order}")).by("alice")).await.is(200).json();
     assert_eq!(found["status"], "FAILED");
     cinema.ask(notice(&body("01890a5d-ac96-774b-bcce-b302099a8057", "e2"), now)).await.is(200);
+}
+
+/// The signature by itself.
+fn sign(secret: &str, time: i64, body: &str) -> String {
+    notice_signature(secret, time, body).split_once(",v1=").unwrap().1.to_owned()
 }
 
 #[tokio::test]

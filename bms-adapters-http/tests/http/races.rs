@@ -23,6 +23,23 @@ async fn of_two_hundred_who_want_the_same_seats_one_gets_them() {
     assert_eq!(cinema.taken().await, (json!(["A20"]), json!(seats)));
 }
 
+/// P2: whoever hoards gets his ten seats of a show, however many requests he sends at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ten_thousand_requests_of_one_user_get_no_more_than_his_limit() {
+    let cinema = cinema().await;
+    let tasks = (0..10_000).map(|n| {
+        let router = cinema.router.clone();
+        tokio::spawn(async move { send(&router, &place("mallory", &[&format!("A{}", n % 19 + 1)])).await })
+    });
+    let answers: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    let granted = answers.iter().filter(|answer| answer.status == 201).count();
+    let limited = answers.iter().filter(|answer| answer.status == 422 && answer.code() == "too-many-seats").count();
+    let taken = answers.iter().filter(|answer| answer.status == 409 && answer.code() == "seats-unavailable").count();
+    assert_eq!((granted, granted + limited + taken), (10, 10_000));
+    assert!(limited > 0 && taken > 0);
+    assert_eq!(cinema.taken().await.1.as_array().unwrap().len(), 10);
+}
+
 #[tokio::test]
 async fn an_order_left_alone_expires_and_its_seats_are_free_with_nobody_sweeping() {
     let cinema = cinema().await;

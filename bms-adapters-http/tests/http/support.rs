@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use bms_adapters_http::auth::mint_hs256;
 pub(crate) use bms_adapters_http::testing::catalogue;
+use bms_adapters_http::testing::notice_signature;
 use bms_adapters_http::{HttpConfig, JwtAuthenticator, RateLimit, Shutdown, router};
 use bms_domain::BookingService;
 use bms_domain::catalogue::CatalogueDocument;
@@ -220,7 +221,11 @@ pub(crate) async fn cinema() -> Cinema {
 }
 
 pub(crate) async fn send(router: &Router, ask: &Ask) -> Answer {
-    let response = router.clone().oneshot(ask.request()).await.unwrap();
+    answer(router, ask.request()).await
+}
+
+pub(crate) async fn answer(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     Answer { status: parts.status, headers: parts.headers, bytes }
@@ -272,16 +277,9 @@ pub(crate) fn order(user: &str, hold: &str) -> Ask {
 pub(crate) fn notice(body: &Value, at: Timestamp) -> Ask {
     let body = body.to_string();
     let time = at.as_millis() / 1_000;
-    let signature = format!("t={time},v1={}", sign(WEBHOOK_SECRET, time, &body));
+    let signature = notice_signature(WEBHOOK_SECRET, time, &body);
     Ask::new("POST", "/api/v1/payments/events")
         .body(body)
         .header("content-type", "application/json")
         .header("bms-signature", signature)
-}
-
-pub(crate) fn sign(secret: &str, time: i64, body: &str) -> String {
-    use hmac::{Hmac, KeyInit as _, Mac as _};
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(format!("{time}.{body}").as_bytes());
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! What is logged, and what never is. In a process of its own, because it listens to all that is logged.
+//! What is logged, traced and counted, and what never is. In a process of its own, because it listens to all that is logged.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use bms_domain::time::Clock as _;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use support::{Ask, SECRET, WEBHOOK_SECRET, cinema, notice, token};
 
@@ -44,9 +45,12 @@ impl<'a> MakeWriter<'a> for Captured {
 }
 
 #[tokio::test]
-async fn the_log_has_the_request_and_nothing_of_the_customer() {
+async fn what_is_seen_of_a_request_has_nothing_of_the_customer() {
     let captured = Captured::default();
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(captured.clone()).with_ansi(false).init();
+    // Spans tell their fields when they begin, and when they end, also those in which nothing is logged.
+    let spans = FmtSpan::NEW | FmtSpan::CLOSE;
+    let listens = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_span_events(spans);
+    listens.with_writer(captured.clone()).with_ansi(false).init();
 
     let cinema = cinema().await;
     let hold = cinema.held("alice", &["A1"]).await;
@@ -58,20 +62,28 @@ async fn the_log_has_the_request_and_nothing_of_the_customer() {
         .header("x-request-id", "request-of-the-log")
         .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     let id = cinema.ask(traced).await.is(201).json()["orderId"].as_str().unwrap().to_owned();
-    cinema
-        .ask(Ask::post("/api/v1/orders", json!({"holdId": hold, "customer": {"email": "canary@example.org"}})).by("alice"))
-        .await
-        .is(400);
-    cinema.confirm("alice", &id, "pay_unavailable_canary").await.is(503);
+    let nameless = json!({"holdId": hold, "customer": {"email": "canary@example.org"}});
+    let mut problems = vec![
+        cinema.ask(Ask::post("/api/v1/orders", nameless).by("alice")).await.is(400).clone(),
+        cinema.confirm("alice", &id, "pay_unavailable_canary").await.is(503).clone(),
+    ];
     let order = cinema.confirm("alice", &id, "pay_ok_canary").await.is(200).json();
     let event =
         json!({"eventId": "e", "orderId": id, "paymentReference": "x", "status": "succeeded", "amount": 1, "currency": "EUR"});
     cinema.ask(notice(&event, cinema.clock.now())).await.is(200);
     let bad_token = format!("{}x", token("alice", false));
-    cinema.ask(Ask::get("/api/v1/orders").header("authorization", format!("Bearer {bad_token}"))).await.is(401);
+    let refused = Ask::get("/api/v1/orders").header("authorization", format!("Bearer {bad_token}"));
+    problems.push(cinema.ask(refused).await.is(401).clone());
+    // A second payment, and one that another order has.
+    problems.push(cinema.confirm("alice", &id, "pay_ok_another_canary").await.is(409).clone());
+    let other = cinema.ordered("alice", &["A2"]).await;
+    problems.push(cinema.confirm("bob", &other, "pay_ok_canary").await.is(404).clone());
     let code = order["ticketCode"].as_str().unwrap();
+    problems.push(cinema.ask(Ask::get(format!("/api/v1/tickets/{code}")).by("alice")).await.is(403).clone());
+    problems.push(cinema.ask(Ask::get(format!("/canary/{code}?email=canary@example.org"))).await.is(404).clone());
     cinema.ask(Ask::get(format!("/api/v1/tickets/{code}")).by_admin()).await.is(200);
     cinema.ask(Ask::get("/movies?city=canary-city")).await.is(200);
+    let metrics = cinema.ask(Ask::get("/metrics")).await.is(200).clone();
 
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     for wanted in
@@ -87,6 +99,9 @@ async fn the_log_has_the_request_and_nothing_of_the_customer() {
         "Canary Name",
         "canary-key",
         "canary-city",
+        "pay_unavailable_canary",
+        "pay_ok_canary",
+        "pay_ok_another_canary",
         &alices,
         &bad_token,
         signature,
@@ -95,7 +110,12 @@ async fn the_log_has_the_request_and_nothing_of_the_customer() {
         SECRET,
         WEBHOOK_SECRET,
     ];
-    for canary in canaries {
-        assert!(!log.contains(canary), "{canary} is in the log");
+    let said = problems.iter().map(|problem| format!("{:?} {}", problem.headers, String::from_utf8_lossy(&problem.bytes)));
+    let metrics = String::from_utf8(metrics.bytes.to_vec()).unwrap();
+    assert!(log.contains("close") && metrics.contains("bms_orders_confirmed_total 1"), "{metrics}");
+    for seen in said.chain([log, metrics]) {
+        for canary in canaries {
+            assert!(!seen.contains(canary), "{canary} is told: {seen}");
+        }
     }
 }
