@@ -10,6 +10,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 architecture=arm64
+largest=15000000
 case ${1:-} in
   arm64 | x86_64) architecture=$1 && shift ;;
 esac
@@ -62,5 +63,10 @@ for name in "${names[@]}"; do
   cp "$certificate" "$folder/database-ca.pem"
   # So that each build is a new version, and with it whatever else has changed: a parameter, or a secret.
   date -u +%FT%TZ >"$folder/built"
-  printf '%-8s %s, %.1f MB\n' "$name" "$architecture" "$(awk "BEGIN { print $(wc -c <"$folder/bootstrap") / 1e6 }")"
+  size=$(wc -c <"$folder/bootstrap")
+  printf '%-8s %s, %.1f MB\n' "$name" "$architecture" "$(awk "BEGIN { print $size / 1e6 }")"
+  # A large program is fetched and started slowly.
+  if [ "$size" -gt "$largest" ]; then
+    fail "bms-lambda-$name has $size bytes; $largest are allowed. See what grew: cargo install cargo-bloat && cargo bloat --crates"
+  fi
 done

@@ -96,6 +96,7 @@ async fn what_is_broken_is_a_problem() {
     for (name, status, code) in [
         ("broken-v1-base64", 400, "malformed-request"),
         ("broken-v2-base64", 400, "malformed-request"),
+        ("broken-function-url-base64", 400, "malformed-request"),
         ("broken-v1-path", 404, "not-found"),
         ("broken-v2-path", 404, "not-found"),
         ("broken-v1-fields", 404, "not-found"),
@@ -108,7 +109,7 @@ async fn what_is_broken_is_a_problem() {
     // Nobody reads these.
     ask(&holds, &recorded("broken-v1-host")).await.is(201);
     ask(&holds, &recorded("broken-v2-host")).await.is_problem(409, "seats-unavailable");
-    assert_eq!(names("broken-").len(), 9, "each has its line here");
+    assert_eq!(names("broken-").len(), 10, "each has its line here");
 }
 
 #[test]

@@ -43,9 +43,14 @@ pub(crate) async fn function(function: Function, authenticator: Arc<dyn Authenti
 pub(crate) fn recorded(name: &str) -> Value {
     let file = format!("{}/tests/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    serde_json::from_str(&filled(&text)).unwrap()
+}
+
+/// The text of an event with alice's token where it has one.
+pub(crate) fn filled(text: &str) -> String {
     let end = Timestamp::parse("2999-12-31T00:00:00Z").unwrap();
     let token = mint_hs256(&SecretString::from(SECRET), &UserId::parse("alice").unwrap(), false, end).unwrap();
-    serde_json::from_str(&text.replace("{token}", &token)).unwrap()
+    text.replace("{token}", &token)
 }
 
 /// The names of the recorded events that begin so.
@@ -63,6 +68,10 @@ pub(crate) fn names(beginning: &str) -> Vec<String> {
 pub(crate) struct Answer(Value);
 
 impl Answer {
+    pub(crate) fn new(answer: Value) -> Self {
+        Self(answer)
+    }
+
     pub(crate) fn status(&self) -> u64 {
         self.0["statusCode"].as_u64().unwrap()
     }
@@ -104,7 +113,7 @@ pub(crate) async fn ask(handler: &Handler, event: &Value) -> Answer {
     let mut context = Context::default();
     context.request_id = "the-invocation".to_owned();
     let event = LambdaEvent::new(read(event).expect("an event of a gateway"), context);
-    Answer(serde_json::to_value(handler.handle(event).await.unwrap()).unwrap())
+    Answer::new(serde_json::to_value(handler.handle(event).await.unwrap()).unwrap())
 }
 
 /// A request as a function URL tells it.

@@ -14,7 +14,7 @@ use bms_adapters_lambda::lambda_runtime::{self, LambdaEvent, service_fn};
 use bms_adapters_lambda::{Function, Handler, Notify, ScheduledEvent, Upkeep};
 use tracing_subscriber::EnvFilter;
 
-use settings::{NotifySettings, Settings};
+use settings::{ApiSettings, NotifySettings, RelaySettings, Settings};
 
 /// What ends a function, or keeps it from working.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ fn because(error: &dyn std::error::Error) -> String {
 
 /// Serves a part of the API.
 pub(crate) fn serve(function: Function) -> ExitCode {
-    run(Settings::read, async |settings| {
+    run(ApiSettings::read, async |settings| {
         let make = async || match make(function, &settings).await {
             Ok(handler) => Ok(Some(handler)),
             Err(failure) if failure.may_pass() => {
@@ -70,7 +70,7 @@ pub(crate) fn serve(function: Function) -> ExitCode {
 }
 
 /// The function that the settings describe. What makes no sense in them is found before a server is waited for.
-async fn make(function: Function, settings: &Settings) -> Result<Handler, Failure> {
+async fn make(function: Function, settings: &ApiSettings) -> Result<Handler, Failure> {
     let config = async {
         let config = HttpConfig::new(keys::authenticator(&settings.keys).await?);
         match &settings.payment_webhook_secret {
@@ -81,23 +81,23 @@ async fn make(function: Function, settings: &Settings) -> Result<Handler, Failur
         }
     };
     // Both wait for the network, and not for each other.
-    let (config, service) = tokio::try_join!(config, stores::service(&settings.stores, settings.policy))?;
+    let (config, service) = tokio::try_join!(config, stores::service(&settings.service))?;
     Ok(Handler::new(function, service, config))
 }
 
 /// Tidies up when it is told to.
 pub(crate) fn sweep() -> ExitCode {
     run(Settings::read, async |settings| {
-        let upkeep = Upkeep::new(stores::service(&settings.stores, settings.policy).await?);
+        let upkeep = Upkeep::new(stores::service(&settings).await?);
         Ok(lambda_runtime::run(service_fn(async |event: LambdaEvent<ScheduledEvent>| upkeep.sweep(&event.context).await)).await?)
     })
 }
 
 /// Publishes events when it is told to.
 pub(crate) fn relay() -> ExitCode {
-    run(Settings::read, async |settings| {
+    run(RelaySettings::read, async |settings| {
         let sink = sinks::Sinks::of(&settings.events).await?;
-        let upkeep = Upkeep::new(stores::service(&settings.stores, settings.policy).await?);
+        let upkeep = Upkeep::new(stores::service(&settings.service).await?);
         Ok(lambda_runtime::run(service_fn(async |event: LambdaEvent<ScheduledEvent>| upkeep.relay(&sink, &event.context).await))
             .await?)
     })

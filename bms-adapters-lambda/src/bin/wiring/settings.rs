@@ -12,13 +12,25 @@ use super::stores::DEADLINE;
 /// How many connections to the database an instance opens unless it is told: it answers one request at a time.
 const CONNECTIONS: u32 = 2;
 
-/// Everything that a function is told.
+/// What every function on the stores is told.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) stores: StoreSettings,
-    pub(crate) keys: KeySettings,
     pub(crate) policy: Policy,
+}
+
+/// What a function is told that has callers. The others have no use for their keys, and are not given them.
+#[derive(Debug)]
+pub(crate) struct ApiSettings {
+    pub(crate) service: Settings,
+    pub(crate) keys: KeySettings,
     pub(crate) payment_webhook_secret: Option<SecretString>,
+}
+
+/// What the function is told that publishes events.
+#[derive(Debug)]
+pub(crate) struct RelaySettings {
+    pub(crate) service: Settings,
     pub(crate) events: EventSettings,
 }
 
@@ -67,24 +79,29 @@ pub(crate) enum EventSettings {
 impl Settings {
     /// Reads the variables.
     pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        Environment(&set(variable)).service()
+    }
+}
+
+impl ApiSettings {
+    /// Reads the variables.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
         let variable = set(variable);
         let environment = Environment(&variable);
-        if environment.text("BMS_PAYMENTS").as_deref() != Some("sandbox") {
-            return refused(
-                "BMS_PAYMENTS: these functions know no payment provider but the sandbox, in which whoever asks has paid; \
-                 set it to `sandbox` to try them, and to sell, build functions with a gateway of your own (see the README)",
-            );
-        }
         if environment.text("BMS_RATE_LIMIT").is_some() {
             return refused("BMS_RATE_LIMIT: an instance cannot count what others are asked; limit the rate at the gateway");
         }
-        Ok(Self {
-            stores: environment.stores()?,
-            keys: environment.keys()?,
-            policy: environment.policy()?,
-            payment_webhook_secret: environment.secret("BMS_PAYMENT_WEBHOOK_SECRET"),
-            events: environment.events()?,
-        })
+        let payment_webhook_secret = environment.secret("BMS_PAYMENT_WEBHOOK_SECRET");
+        Ok(Self { service: environment.service()?, keys: environment.keys()?, payment_webhook_secret })
+    }
+}
+
+impl RelaySettings {
+    /// Reads the variables.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let variable = set(variable);
+        let environment = Environment(&variable);
+        Ok(Self { service: environment.service()?, events: environment.events()? })
     }
 }
 
@@ -103,6 +120,16 @@ fn set(variable: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<Str
 struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl Environment<'_> {
+    fn service(&self) -> Result<Settings, Failure> {
+        if self.text("BMS_PAYMENTS").as_deref() != Some("sandbox") {
+            return refused(
+                "BMS_PAYMENTS: these functions know no payment provider but the sandbox, in which whoever asks has paid; \
+                 set it to `sandbox` to try them, and to sell, build functions with a gateway of your own (see the README)",
+            );
+        }
+        Ok(Settings { stores: self.stores()?, policy: self.policy()? })
+    }
+
     fn stores(&self) -> Result<StoreSettings, Failure> {
         let Some(database_url) = self.secret("DATABASE_URL") else {
             return refused("DATABASE_URL: orders have to outlive an instance; name their Postgres database");
@@ -221,7 +248,8 @@ mod tests {
 
     use super::*;
 
-    fn read(changes: &[(&str, &str)]) -> Result<Settings, Failure> {
+    /// What a program finds whose environment is the usual one, but for the changes.
+    fn variable(changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
         let usual = [
             ("DATABASE_URL", "postgres://u:canary@h/d"),
             ("BMS_JWT_SECRET", "canary"),
@@ -229,21 +257,43 @@ mod tests {
             ("BMS_STRICT", "1"),
             ("BMS_ORDER_TTL", "2m"),
         ];
-        Settings::read(|name| {
+        move |name| {
             let changed = changes.iter().find(|(changed, _)| *changed == name);
             changed.or_else(|| usual.iter().find(|(usual, _)| *usual == name)).map(|(_, value)| (*value).to_owned())
-        })
+        }
+    }
+
+    fn api(changes: &[(&str, &str)]) -> Result<ApiSettings, Failure> {
+        ApiSettings::read(variable(changes))
+    }
+
+    fn relay(changes: &[(&str, &str)]) -> Result<RelaySettings, Failure> {
+        RelaySettings::read(variable(changes))
     }
 
     #[test]
     fn what_is_set_is_read_and_no_secret_is_shown() {
-        let settings =
-            read(&[("BMS_WEBHOOK_URL", "http://canary"), ("BMS_WEBHOOK_SECRET", "canary, canary"), ("REDIS_URL", "")]).unwrap();
-        assert!(settings.stores.strict && settings.stores.redis_url.is_none());
-        assert_eq!(settings.policy.order_ttl, Duration::from_mins(2));
-        assert_eq!(settings.stores.database_connections, CONNECTIONS);
-        assert!(matches!(&settings.events, EventSettings::Webhook { secrets, customers: false, .. } if secrets.len() == 2));
-        assert!(!format!("{settings:?}").contains("canary"));
+        let changes = [
+            ("BMS_WEBHOOK_URL", "http://canary"),
+            ("BMS_WEBHOOK_SECRET", "canary, canary"),
+            ("BMS_PAYMENT_WEBHOOK_SECRET", "canary"),
+            ("REDIS_URL", ""),
+        ];
+        let (api, relay) = (api(&changes).unwrap(), relay(&changes).unwrap());
+        assert!(api.service.stores.strict && api.service.stores.redis_url.is_none());
+        assert_eq!(api.service.policy.order_ttl, Duration::from_mins(2));
+        assert_eq!(api.service.stores.database_connections, CONNECTIONS);
+        assert!(api.payment_webhook_secret.is_some());
+        assert!(matches!(&relay.events, EventSettings::Webhook { secrets, customers: false, .. } if secrets.len() == 2));
+        assert!(!format!("{api:?} {relay:?}").contains("canary"));
+    }
+
+    #[test]
+    fn who_has_no_callers_needs_no_keys() {
+        let keyless = [("BMS_JWT_SECRET", "")];
+        assert!(api(&keyless).is_err());
+        assert!(relay(&keyless).is_ok());
+        assert!(Settings::read(variable(&keyless)).is_ok());
     }
 
     #[test]
@@ -262,21 +312,25 @@ mod tests {
             &[("BMS_HOLD_TTL", "0s")],
             &[("BMS_DATABASE_CONNECTIONS", "0")],
             &[("BMS_REDIS_PREFIX", "x")],
-            &[("BMS_SQS_QUEUE_URL", "http://h/q"), ("BMS_SNS_TOPIC_ARN", "arn:aws:sns:r:1:t")],
+            &[("REDIS_URL", "redis+sentinel://h/s"), ("BMS_REDIS_SENTINEL_USER", "u")],
+        ] {
+            assert!(matches!(api(wrong), Err(Failure::Refused(_))), "{wrong:?}");
+        }
+        for wrong in [
+            &[("BMS_SQS_QUEUE_URL", "http://h/q"), ("BMS_SNS_TOPIC_ARN", "arn:aws:sns:r:1:t")][..],
             &[("BMS_WEBHOOK_URL", "http://h"), ("BMS_SNS_TOPIC_ARN", "arn:aws:sns:r:1:t")],
             &[("BMS_WEBHOOK_URL", "http://h"), ("BMS_SQS_QUEUE_URL", "http://h/q")],
             &[("BMS_EVENT_CUSTOMERS", "some")],
-            &[("REDIS_URL", "redis+sentinel://h/s"), ("BMS_REDIS_SENTINEL_USER", "u")],
         ] {
-            assert!(matches!(read(wrong), Err(Failure::Refused(_))), "{wrong:?}");
+            assert!(matches!(relay(wrong), Err(Failure::Refused(_))), "{wrong:?}");
         }
-        let trusting = read(&[("BMS_JWT_SECRET", ""), ("BMS_TRUST_AUTHORIZER", "true")]).unwrap();
+        let trusting = api(&[("BMS_JWT_SECRET", ""), ("BMS_TRUST_AUTHORIZER", "true")]).unwrap();
         assert!(matches!(trusting.keys, KeySettings::Authorizer));
     }
 
     #[test]
     fn events_go_where_the_environment_says() {
-        let events = |changes| read(changes).unwrap().events;
+        let events = |changes| relay(changes).unwrap().events;
         assert!(matches!(events(&[]), EventSettings::Nowhere));
         let queue = events(&[("BMS_SQS_QUEUE_URL", "http://h/q"), ("BMS_SNS_TOPIC_ARN", ""), ("BMS_EVENT_CUSTOMERS", "yes")]);
         assert!(matches!(queue, EventSettings::Queue { url, customers: true } if url == "http://h/q"));

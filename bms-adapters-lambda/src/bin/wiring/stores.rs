@@ -6,22 +6,22 @@ use std::time::Duration;
 use bms_adapters_http::TokioTimer;
 use bms_domain::BookingService;
 use bms_domain::memory::SandboxGateway;
-use bms_domain::service::{Policy, Ports};
+use bms_domain::service::Ports;
 use bms_postgres::{Postgres, PostgresCatalogue, PostgresConfig, PostgresHolds, PostgresIdempotency, PostgresOrders};
 use bms_redis::{Redis, RedisConfig, RedisHolds, RedisIdempotency};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Failure;
-use super::settings::StoreSettings;
+use super::settings::{Settings, StoreSettings};
 
 /// How long a call of a store may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
 
 /// A service on the stores that the settings name. Connects to both at once; without Redis it begins all the same, for payments
 /// are confirmed without it.
-pub(crate) async fn service(settings: &StoreSettings, policy: Policy) -> Result<BookingService, Failure> {
-    let database = database_config(settings)?;
-    let redis = settings.redis_url.as_ref().map(|url| redis_config(url, settings)).transpose()?;
+pub(crate) async fn service(Settings { stores, policy }: &Settings) -> Result<BookingService, Failure> {
+    let database = database_config(stores)?;
+    let redis = stores.redis_url.as_ref().map(|url| redis_config(url, stores)).transpose()?;
     let connect_to_redis = async {
         match redis {
             Some(config) => Ok(Some(Redis::connect_or_wait(config).await?)),
@@ -30,8 +30,8 @@ pub(crate) async fn service(settings: &StoreSettings, policy: Policy) -> Result<
     };
     let connect_to_database = async { Ok::<_, Failure>(Postgres::connect(&database).await?) };
     let (postgres, redis) = tokio::try_join!(connect_to_database, connect_to_redis)?;
-    let built = BookingService::builder(ports(postgres, redis)).policy(policy).deadline(DEADLINE, Arc::new(TokioTimer)).build();
-    built.map_err(|error| Failure::Refused(format!("the limits and times: {error}")))
+    let builder = BookingService::builder(ports(postgres, redis)).policy(*policy).deadline(DEADLINE, Arc::new(TokioTimer));
+    builder.build().map_err(|error| Failure::Refused(format!("the limits and times: {error}")))
 }
 
 fn ports(postgres: Postgres, redis: Option<Redis>) -> Ports {
