@@ -27,6 +27,8 @@ const SCHEDULE: Duration = Duration::from_secs(2);
 pub(crate) struct Settings<'a> {
     pub(crate) stores: &'a Stores,
     pub(crate) secret: &'a SecretString,
+    /// What payment notices are signed with.
+    pub(crate) notices: Option<&'a SecretString>,
     pub(crate) queue: Option<&'a Queue>,
 }
 
@@ -41,6 +43,8 @@ impl Settings<'_> {
             ("BMS_LOG_FORMAT", "text".to_owned()),
             ("RUST_LOG", log_filter()),
         ];
+        let notices = self.notices.map(|secret| ("BMS_PAYMENT_WEBHOOK_SECRET", secret.expose_secret().to_owned()));
+        variables.extend(notices);
         variables.extend(self.queue.into_iter().flat_map(Queue::variables));
         variables
     }

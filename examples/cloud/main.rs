@@ -50,6 +50,10 @@ struct Cli {
     #[arg(long, env = "BMS_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
     jwt_secret: Option<SecretString>,
 
+    /// The secret that the payment provider signs its notices with. Without it no notices are taken.
+    #[arg(long, env = "BMS_PAYMENT_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
+    payment_webhook_secret: Option<SecretString>,
+
     /// The local SQS and SNS: moto's server. Looked for in the Python environment `venv` of the target folder without it.
     #[arg(long, env = "BMS_MOTO", value_name = "PROGRAM")]
     moto: Option<PathBuf>,
@@ -104,7 +108,8 @@ async fn up(cli: Cli) -> Result<(), Failure> {
     }
 
     let secret = cli.jwt_secret.map_or_else(random_secret, Ok)?;
-    let settings = Settings { stores: &stores, secret: &secret, queue: queue.as_ref() };
+    let notices = cli.payment_webhook_secret.as_ref();
+    let settings = Settings { stores: &stores, secret: &secret, notices, queue: queue.as_ref() };
     let mut functions = Functions::start(&settings).await?;
     let (mut gateway, address) = gateway(cli.listen, &secret, &functions).await?;
     is_ready(&address).await?;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{Request, Response};
 use bms_adapters_http::auth::mint_hs256;
-use bms_adapters_http::testing::{Ask, Who, catalogue, run};
+use bms_adapters_http::testing::{Ask, Who, catalogue, notice_signature, run};
 use bms_adapters_http::{HttpConfig, JwtAuthenticator, TokioTimer, router};
 use bms_domain::BookingService;
 use bms_domain::catalogue::CatalogueDocument;
@@ -28,11 +28,13 @@ use bms_domain::testing::servers::until;
 use bms_domain::time::{Clock as _, SystemClock};
 use reqwest::Client;
 use secrecy::SecretString;
+use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = "a secret of at least thirty-two bytes";
+const WEBHOOK_SECRET: &str = "a secret of the payment provider";
 
 /// All of it, and what it has said.
 struct Cloud {
@@ -142,7 +144,8 @@ async fn plain() -> String {
 async fn every_row_of_the_table_is_answered_as_by_the_router_itself() {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), catalogue().to_string()).unwrap();
-    let cloud = Cloud::start(&["--without-queue", "--catalogue", file.path().to_str().unwrap()]);
+    let catalogue = file.path().to_str().unwrap();
+    let cloud = Cloud::start(&["--without-queue", "--catalogue", catalogue, "--payment-webhook-secret", WEBHOOK_SECRET]);
     let mut gateway = Server::at(cloud.told("gateway"));
     run(&mut gateway).await;
     let mut router = Server::at(&plain().await);
@@ -152,6 +155,20 @@ async fn every_row_of_the_table_is_answered_as_by_the_router_itself() {
         assert_eq!(found.1, wanted.1, "row {number}: {} and {}", found.0, wanted.0);
     }
     assert!(gateway.answers.len() > 40);
+    notify(&gateway).await;
+}
+
+/// A payment provider's signed notice reaches the function of orders as it was sent, for an order that nobody knows, too.
+async fn notify(gateway: &Server) {
+    let notice = json!({"eventId": "e", "orderId": "01890a5d-ac96-774b-bcce-b302099a8057", "paymentReference": "p",
+        "status": "succeeded", "amount": 1250, "currency": "EUR"})
+    .to_string();
+    let good = notice_signature(WEBHOOK_SECRET, SystemClock.now().as_millis() / 1_000, &notice);
+    for (signature, status) in [(good.as_str(), 200), ("t=1,v1=00", 401)] {
+        let call = gateway.client.post(format!("{}/api/v1/payments/events", gateway.url)).body(notice.clone());
+        let call = call.header("content-type", "application/json").header("bms-signature", signature);
+        assert_eq!(call.send().await.unwrap().status().as_u16(), status, "{signature}");
+    }
 }
 
 /// What these lines print in a shell.
