@@ -9,6 +9,8 @@ use crate::ours::{self, SHOWS, confirm, create, wish};
 /// Orders that were confirmed long ago, `$from` to `$to`, with all that belongs to them: what selling them would have left.
 const FILL: &str = "
     set synchronous_commit = off;
+    -- What is written agrees with itself, and is not looked up again row by row.
+    set session_replication_role = replica;
     create temporary table old as
         select n, (n % 1000)::smallint as shard, 'old-' || n % 1000 as show_id, (n / 1000 * 2)::integer as seat,
             ('01800000-0000-7' || lpad(to_hex(n % 1000), 3, '0') || '-8000-' || lpad(to_hex(n), 12, '0'))::uuid as id
@@ -41,11 +43,13 @@ pub(crate) fn print(bench: &Bench) {
         }
     });
     println!("\nOrders of two seats, {CONNECTIONS} connections, medians of {} rounds", bench.scale.rounds);
-    head(&["orders in the table", "made /s", "confirmed /s", "read by id /s"]);
+    head(&["orders in the table", "made /s", "log bytes each", "confirmed /s", "log bytes each", "read by id /s"]);
+    let log =
+        || -> f64 { bench.server.psql_in(&database, "select pg_current_wal_lsn() - '0/0'").unwrap().trim().parse().unwrap() };
     let (mut filled, mut sold) = (0, 0);
     for size in bench.scale.growth {
         while filled < *size {
-            let to = (filled + 250_000).min(*size);
+            let to = (filled + 100_000).min(*size);
             let fill = FILL.replace("$from", &filled.to_string()).replace("$to", &to.to_string());
             bench.server.psql_in(&database, &fill).unwrap();
             filled = to;
@@ -54,6 +58,7 @@ pub(crate) fn print(bench: &Bench) {
         bench.server.psql_in(&database, "checkpoint").unwrap();
         let count = bench.scale.orders / 4;
         let (mut made, mut paid, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut to_make, mut to_confirm) = (Vec::new(), Vec::new());
         for _ in 0..bench.scale.rounds {
             let before = sold;
             sold += count;
@@ -61,11 +66,15 @@ pub(crate) fn print(bench: &Bench) {
                 let store = store.clone();
                 bench.run(CONNECTIONS, count, move |n| what(store.clone(), before + n)).rate
             };
+            let at_first = log();
             made.push(run(|store, n| Box::pin(async move { create(&store, &wish(n)).await })));
+            let between = log();
             paid.push(run(|store, n| Box::pin(async move { confirm(&store, n, wish(n).id).await })));
+            to_make.push((between - at_first) / count as f64);
+            to_confirm.push((log() - between) / count as f64);
             read.push(run(|store, n| Box::pin(async move { assert!(store.get(wish(n).id).await.unwrap().is_some()) })));
         }
-        let rates = [made, paid, read].map(|rates| format!("{:.0}", median(rates)));
-        row(&[&[size.to_string()], &rates[..]].concat());
+        let cells = [made, to_make, paid, to_confirm, read].map(|figures| format!("{:.0}", median(figures)));
+        row(&[&[size.to_string()], &cells[..]].concat());
     }
 }

@@ -17,7 +17,7 @@ use bms_redis::{Redis, RedisConfig, RedisHolds};
 use crate::bench::{Bench, Run, head, median, p99_ms, row};
 
 /// How many buyers at once.
-const BUYERS: u32 = 64;
+const BUYERS: [u32; 2] = [64, 256];
 /// How many shows they buy of.
 const SHOWS: usize = 100;
 
@@ -47,7 +47,7 @@ async fn buy(venue: &Venue, number: usize) {
     assert!(matches!(service.confirm_order(&buyer, order, &payment).await.unwrap(), Payment::Confirmed(_)));
 }
 
-fn round(bench: &Bench, with_redis: bool) -> Run {
+fn round(bench: &Bench, with_redis: bool, buyers: u32) -> Run {
     let (_, postgres) = bench.database();
     let redis = with_redis.then(|| RedisServer::start().unwrap());
     let count = bench.scale.purchases;
@@ -60,7 +60,7 @@ fn round(bench: &Bench, with_redis: bool) -> Run {
         venue_on(ports(&postgres, holds), SHOWS, seats).await.unwrap()
     });
     let venue = Arc::new(venue);
-    let run = bench.run(BUYERS, count, move |n| {
+    let run = bench.run(buyers, count, move |n| {
         let venue = venue.clone();
         async move { buy(&venue, usize::try_from(n).unwrap()).await }
     });
@@ -70,15 +70,18 @@ fn round(bench: &Bench, with_redis: bool) -> Run {
 }
 
 pub(crate) fn print(bench: &Bench) {
-    println!("\n{} purchases of two seats (hold, order, pay), {BUYERS} buyers at once, {SHOWS} shows", bench.scale.purchases);
-    head(&["holds in", "purchases /s", "p50 ms", "p99 ms"]);
+    println!("\n{} purchases of two seats (hold, order, pay), {SHOWS} shows", bench.scale.purchases);
+    head(&["holds in", "buyers at once", "purchases /s", "p50 ms", "p99 ms"]);
     for (what, with_redis) in [("Redis", true), ("Postgres", false)] {
-        let runs: Vec<Run> = (0..bench.scale.rounds.min(3)).map(|_| round(bench, with_redis)).collect();
-        row(&[
-            what.to_owned(),
-            format!("{:.0}", median(runs.iter().map(|run| run.rate))),
-            format!("{:.1}", median(runs.iter().map(|run| run.each.value_at_quantile(0.5) as f64 / 1_000.0))),
-            format!("{:.1}", median(runs.iter().map(p99_ms))),
-        ]);
+        for buyers in BUYERS {
+            let runs: Vec<Run> = (0..bench.scale.rounds.min(3)).map(|_| round(bench, with_redis, buyers)).collect();
+            row(&[
+                what.to_owned(),
+                buyers.to_string(),
+                format!("{:.0}", median(runs.iter().map(|run| run.rate))),
+                format!("{:.1}", median(runs.iter().map(|run| run.each.value_at_quantile(0.5) as f64 / 1_000.0))),
+                format!("{:.1}", median(runs.iter().map(p99_ms))),
+            ]);
+        }
     }
 }
