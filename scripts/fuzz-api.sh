@@ -137,6 +137,7 @@ status=0
     --max-examples "$examples" \
     --seed "$seed" \
     --generation-database none \
+    --suppress-health-check too_slow \
     --continue-on-failure
 ) || status=$?
 
