@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bms_domain::event::EventKey;
+use bms_domain::order::OrderState;
 use bms_domain::payment::PaymentStatus;
 use bms_domain::store::{Creation, OrderChange, OrderStore as _, Outbox as _, Settled, StoreError};
 use bms_domain::testing::sample;
@@ -57,6 +58,27 @@ async fn a_lost_answer_is_unknown_and_asking_again_finds_out() {
     proxy.drop_reply_of("order_records r where");
     assert!(store.get(id(3)).await.unwrap().is_some());
     assert_eq!(proxy.dropped(), 5);
+    assert_sound(&beside).await;
+}
+
+/// P7: an order was sold when this cancellation looked at it, and another has ended it before this one looks for its payment: it is
+/// cancelled, once, and not taken for a broken order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_cancelled_between_two_looks_is_cancelled() {
+    let (proxy, store, beside) = behind_a_proxy(Duration::from_secs(30)).await;
+    let direct = orders(&beside);
+    store.create(&wish(1)).await.unwrap();
+    store.settle(&paid(1), &sample::ticket(1)).await.unwrap();
+    // Prepares the statement, so that the reply to be held has the order.
+    assert!(store.get(id(1)).await.unwrap().unwrap().state.is_confirmed());
+    proxy.hold_replies();
+    let second = tokio::spawn(async move { store.cancel(id(1)).await });
+    proxy.wait_until_held().unwrap();
+    assert!(matches!(direct.cancel(id(1)).await.unwrap(), OrderChange::Done { changed: true, .. }));
+    proxy.release();
+    let OrderChange::Done { changed: false, order } = second.await.unwrap().unwrap() else { panic!("it is done already") };
+    assert!(matches!(order.state, OrderState::Cancelled { .. }) && order.refund_due, "{order:?}");
+    assert_eq!(direct.refunds_due(None, 10).await.unwrap().len(), 1);
     assert_sound(&beside).await;
 }
 
