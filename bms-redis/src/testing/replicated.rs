@@ -183,12 +183,23 @@ impl Replicated {
     ///
     /// # Errors
     ///
-    /// [`Failure::Command`] if the Sentinels see no replica to promote; [`Failure::Late`] after a minute.
+    /// [`Failure::State`] if no Sentinel runs; [`Failure::Late`] after a minute, which says if they see no replica to promote.
     pub fn failover(&self) -> Result<&Server, Failure> {
         let former = self.primary()?;
         let sentinel = self.running_sentinels().next();
         let sentinel = sentinel.ok_or_else(|| Failure::State("no sentinel runs".to_owned()))?;
-        sentinel.command::<()>(&["SENTINEL", "FAILOVER", NAME])?;
+        // On a busy machine it may be given up half-way, which nobody is told: then it is ordered again.
+        until("a failover", STEP_LIMIT, || {
+            let view = view_of(sentinel)?;
+            let [port, flags] = ["port", "flags"].map(|field| view.get(field).map_or("", String::as_str));
+            if port != former.port().to_string() {
+                return Ok(());
+            }
+            if !flags.contains("failover_in_progress") {
+                sentinel.command::<()>(&["SENTINEL", "FAILOVER", NAME]).map_err(|failure| failure.to_string())?;
+            }
+            Err(format!("{} still names port {port}, {flags}", sentinel.address()))
+        })?;
         let primary = self.wait_for_primary_after(former)?;
         self.wait_until_whole()?;
         Ok(primary)
