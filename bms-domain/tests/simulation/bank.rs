@@ -50,6 +50,10 @@ impl Bank {
         Some((payment.status, payment.amount))
     }
 
+    pub(crate) fn payment(&self, reference: &PaymentReference) -> Option<Payment> {
+        self.payments.lock().get(reference).cloned()
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.open.load(Ordering::Relaxed) == 0
     }
@@ -104,6 +108,7 @@ impl World {
             return;
         };
         let id = NoticeId::parse(&format!("{reference}-{status:?}")).unwrap();
+        let paid = reference.clone();
         let notice = Notice { id, order, reference: reference.clone(), status, amount };
         self.bank.open.fetch_add(1, Ordering::Relaxed);
         let world = self.clone();
@@ -118,7 +123,8 @@ impl World {
                 let process = random.usize(..world.processes.len());
                 let notice = notice.clone();
                 let take = |service: bms_domain::BookingService| async move { service.take_notice(notice).await };
-                if let Some(Ok(_)) = world.ask(process, "take a notice", 10_000, take).await {
+                if let Some(Ok(settlement)) = world.ask(process, "take a notice", 10_000, take).await {
+                    world.told_of_settlement(order, &paid, &settlement);
                     wanted -= 1;
                 }
             }

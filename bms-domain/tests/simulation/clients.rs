@@ -177,7 +177,8 @@ impl User {
             (self.caller(), Uuid::from_u128(u128::from(self.random.u64(..)) << 64 | u128::from(self.random.u64(..))));
         if once_in(&mut self.random, 3) {
             let key = IdempotencyKey::new(self.id.clone(), &seed.simple().to_string()).unwrap();
-            let place = |service: BookingService| under_key(service, caller.clone(), names.clone(), key.clone());
+            let tries = if self.world.plan.has(Flaw::TriedOnAndOn) { 100 } else { 1 };
+            let place = |service: BookingService| under_key(service, caller.clone(), names.clone(), key.clone(), tries);
             let held = self.insist("hold under a key", place).await?.ok()?;
             self.world.audit(|auditor| auditor.told_of_key(&key, held));
             return Some(held);
@@ -215,6 +216,7 @@ impl User {
         };
         let placed = self.insist("order", order).await?.ok()?;
         self.world.audit(|auditor| auditor.told_of_order(hold, &placed));
+        self.world.told_of_refund(&placed.order);
         Some(placed.order)
     }
 
@@ -224,7 +226,11 @@ impl User {
             let caller = caller.clone();
             async move { service.give_up_order(&caller, order).await }
         };
-        self.insist("give an order up", give_up).await;
+        match self.insist("give an order up", give_up).await {
+            Some(Ok(order)) => self.world.told_of_refund(&order),
+            Some(Err(error)) => self.world.told_of_refund_by(&error),
+            None => {}
+        }
     }
 
     /// Pays, and asks whether it is paid. Whether he is done with it.
@@ -264,7 +270,13 @@ impl User {
             let (caller, reference) = (caller.clone(), reference.clone());
             async move { service.confirm_order(&caller, order, &reference).await }
         };
-        match self.insist("confirm", confirm).await {
+        let told = self.insist("confirm", confirm).await;
+        match &told {
+            Some(Ok(Payment::Confirmed(order) | Payment::Pending(order))) => self.world.told_of_refund(order),
+            Some(Err(error)) => self.world.told_of_refund_by(error),
+            None => {}
+        }
+        match told {
             Some(Ok(Payment::Confirmed(order))) => {
                 self.world.audit(|auditor| auditor.told_confirmed(&order));
                 true

@@ -38,7 +38,7 @@ pub(crate) enum RequestFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mishap {
     Forget,
-    /// To the state after so many thousandths of the commands.
+    /// To the state after so many thousandths of the calls.
     FallBack {
         thousandths: u64,
     },

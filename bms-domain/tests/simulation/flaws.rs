@@ -3,21 +3,23 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bms_domain::id::{Caller, HoldId, OrderId};
 use bms_domain::memory::MemoryHolds;
 use bms_domain::money::Money;
-use bms_domain::order::{FailReason, OrderRefusal, OrderState, Ticket};
+use bms_domain::order::{FailReason, Order, OrderRefusal, OrderState, Ticket};
 use bms_domain::payment::{PaymentKey, PaymentReference, PaymentReport, PaymentStatus, RefundReason};
-use bms_domain::seat::SeatList;
+use bms_domain::seat::{SeatList, SeatSet};
 use bms_domain::store::{
-    Checkout, Creation, HoldChange, HoldStore as _, NewOrder, OrderChange, OrderStore as _, PlaceHold, Settled, Settlement,
-    ShowClaims, SoldSeats, StoreError,
+    Checkout, Creation, HoldChange, HoldStore as _, NewOrder, OccupancyRead, OrderChange, OrderStore as _, PlaceHold, Placed,
+    Settled, Settlement, ShowClaims, SoldSeats, StoreError,
 };
 use uuid::Uuid;
 
 use crate::auditor::Promise;
 use crate::servers::done;
+use crate::sim::Group;
 use crate::world::World;
 
 macro_rules! flaws {
@@ -53,10 +55,16 @@ flaws! {
     ClaimsUnchecked breaks NoDoubleSale,
     /// An order claims the first of its seats alone.
     HalfClaimed breaks AllOrNothing,
+    /// A hold's refusal leaves the sold seats out where others are held.
+    SoldUnnamed breaks AllOrNothing,
+    /// A hold's refusal names every seat that was asked for.
+    AllNamed breaks AllOrNothing,
     /// A notice that comes again counts as another payment.
     NoticeTwice breaks MoneyIsNeverLost,
     /// Any amount pays for an order.
     AmountUnverified breaks MoneyIsNeverLost,
+    /// A refund is told of a minute before it is written down.
+    RefundLate breaks MoneyIsNeverLost,
     /// A payment under way that is to be asked after is not.
     PaymentForgotten breaks MoneyIsNeverLost,
     /// The hold store forgets which order a hold is linked to.
@@ -77,6 +85,10 @@ flaws! {
     SoldGivenUp breaks LegalMovesOnly,
     /// Calls of stores have no deadline.
     NoDeadline breaks BoundedWaits,
+    /// They have one that is longer than was asked for, by a third.
+    DeadlineStretched breaks BoundedWaits,
+    /// A request tries again within itself until it comes to something.
+    TriedOnAndOn breaks BoundedWaits,
     /// The newest event of a batch leaves first.
     NewestFirst breaks EventsInOrder,
 }
@@ -133,8 +145,14 @@ impl World {
         done(store.create(order))
     }
 
-    pub(crate) fn settle_report(&self, report: &PaymentReport, ticket: &Ticket) -> Result<Settlement, StoreError> {
+    pub(crate) fn settle_report(self: &Arc<Self>, report: &PaymentReport, ticket: &Ticket) -> Result<Settlement, StoreError> {
         let mut report = report.clone();
+        if self.plan.has(Flaw::RefundLate)
+            && report.status == PaymentStatus::Succeeded
+            && let Some(order) = done(self.orders.store.get(report.order))?.filter(|order| order.price != report.amount)
+        {
+            return Ok(self.refund_late(report, *ticket, order));
+        }
         if self.plan.has(Flaw::AmountUnverified) {
             report.amount = self.price_of(report.order).unwrap_or(report.amount);
         }
@@ -157,6 +175,18 @@ impl World {
         Ok(settlement)
     }
 
+    /// Says that a payment is to be given back, and writes it down in a minute.
+    fn refund_late(self: &Arc<Self>, report: PaymentReport, ticket: Ticket, mut order: Order) -> Settlement {
+        let world = self.clone();
+        self.sim.spawn(Group::World, async move {
+            world.sim.pause(60_000).await;
+            let settlement = done(world.orders.store.settle(&report, &ticket));
+            world.note(format_args!("a refund is written down: {}", settlement.is_ok()));
+        });
+        order.refund_due = true;
+        Settlement { order: Some(order), settled: Settled::RefundDue(RefundReason::WrongAmount) }
+    }
+
     fn price_of(&self, order: OrderId) -> Option<Money> {
         done(self.orders.store.get(order)).ok().flatten().map(|order| order.price)
     }
@@ -172,6 +202,21 @@ impl World {
             }
             change => change,
         })
+    }
+}
+
+/// Places a hold.
+pub(crate) fn place(holds: &MemoryHolds, flaw: Option<Flaw>, request: &PlaceHold) -> Result<Placed, StoreError> {
+    let placed = done(holds.place(request))?;
+    let Placed::Taken(taken) = &placed else { return Ok(placed) };
+    match flaw {
+        Some(Flaw::AllNamed) => Ok(Placed::Taken(request.seats.clone())),
+        Some(Flaw::SoldUnnamed) => {
+            let OccupancyRead::Known(known) = done(holds.occupancy(&request.show))? else { return Ok(placed) };
+            let held: SeatSet = taken.iter().filter(|seat| known.held.contains(*seat)).collect();
+            Ok(if held.is_empty() { placed } else { Placed::Taken(held) })
+        }
+        _ => Ok(placed),
     }
 }
 

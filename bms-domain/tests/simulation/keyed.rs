@@ -7,12 +7,13 @@ use bms_domain::store::{Begun, Fingerprint, IdempotencyKey};
 
 use crate::world::show;
 
-/// Places a hold. The key finds the seed, and the first answer.
+/// Places a hold, and tries so many times. The key finds the seed, and the first answer.
 pub(crate) async fn under_key(
     service: BookingService,
     caller: Caller,
     names: Vec<SeatId>,
     key: IdempotencyKey,
+    tries: usize,
 ) -> Result<HoldId, Error> {
     let seed = match service.begin_request(&key, Fingerprint([7; 32])).await? {
         Begun::Run { seed } => seed,
@@ -20,7 +21,13 @@ pub(crate) async fn under_key(
         Begun::Finished(answer) => return parse(&answer),
         Begun::Reused => return Err(Error::Internal("a key of one request was taken for another's".to_owned())),
     };
-    let answer = match service.place_hold(&caller, &show(), &names, seed).await {
+    let mut placed = service.place_hold(&caller, &show(), &names, seed).await;
+    for _ in 1..tries {
+        if let Err(Error::Unavailable { .. }) = placed {
+            placed = service.place_hold(&caller, &show(), &names, seed).await;
+        }
+    }
+    let answer = match placed {
         Ok(placed) => placed.hold.id.to_string().into_bytes(),
         Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
             service.abandon_request(&key).await?;

@@ -16,6 +16,7 @@ use futures::future::join_all;
 use crate::auditor::Promise;
 use crate::clients::User;
 use crate::dice::Mishap;
+use crate::meter::{LEASE_MS, SWEPT};
 use crate::random::{once_in, stream};
 use crate::sim::Group;
 use crate::sometimes::Sometimes;
@@ -91,10 +92,7 @@ async fn mishaps(world: Arc<World>) {
                 world.holds.forget(down_ms);
                 world.audit(|auditor| auditor.holds_forgotten());
             }
-            Mishap::FallBack { thousandths } => {
-                world.holds.fall_back(thousandths, down_ms);
-                world.audit(|auditor| auditor.holds_fell_back());
-            }
+            Mishap::FallBack { thousandths } => world.holds_fall_back(thousandths, down_ms),
             Mishap::Step { clock, ms } => world.set_clock(clock, ms),
             Mishap::Stop { process } => {
                 world.count(Sometimes::ProcessStopped);
@@ -114,7 +112,7 @@ async fn sweeps(world: Arc<World>) {
 }
 
 async fn sweep(world: &Arc<World>, process: usize) -> Option<Result<Swept, Error>> {
-    world.ask(process, "sweep", 5 * MINUTE_MS, |service| async move { service.sweep(16).await }).await
+    world.ask(process, "sweep", 5 * MINUTE_MS, |service| async move { service.sweep(SWEPT as usize).await }).await
 }
 
 async fn relays(world: Arc<World>) {
@@ -130,7 +128,7 @@ async fn relay(world: &Arc<World>, process: usize) -> Option<Result<Relayed, Err
     let sink = Wire::new(world.clone(), process);
     let relay = |service: BookingService| async move {
         let sink: &dyn EventSink = &sink;
-        service.relay(sink, 16, Duration::from_secs(30)).await
+        service.relay(sink, 16, Duration::from_millis(LEASE_MS)).await
     };
     let relayed = world.ask(process, "relay", MINUTE_MS, relay).await;
     if let Some(Ok(Relayed { buried: 1.., .. })) = relayed {
@@ -153,6 +151,11 @@ async fn administrator(world: Arc<World>) {
             let process = random.usize(..world.processes.len());
             let cancel = |service: BookingService| async move { service.cancel_order(&admin(), order).await };
             let told = world.ask(process, "cancel", 30_000, cancel).await;
+            match &told {
+                Some(Ok(order)) => world.told_of_refund(order),
+                Some(Err(error)) => world.told_of_refund_by(error),
+                None => {}
+            }
             // Now and then he does it twice.
             if !matches!(told, None | Some(Err(_))) && !once_in(&mut random, 4) {
                 break;

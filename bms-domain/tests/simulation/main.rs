@@ -18,6 +18,7 @@ mod flaws;
 mod found;
 mod keyed;
 mod life;
+mod meter;
 mod plan;
 mod process;
 mod random;

@@ -15,19 +15,15 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
+use crate::auditor::Promise;
 use crate::clocks::DriftingClock;
 use crate::dice::RequestFault;
 use crate::flaws::Flaw;
+use crate::meter::{Meter, RELAY_ATTEMPTS};
 use crate::sim::{Group, Sim};
 use crate::sometimes::Sometimes;
 use crate::wire::Wire;
 use crate::world::{DEADLINE_MS, World};
-
-/// The longest that any request takes: each of its calls has a deadline, and there are never so many of them (P11).
-const LONGEST_REQUEST_MS: i64 = 4 * 60_000;
-
-/// After so many attempts an event is a dead letter: few, so that there are some.
-const RELAY_ATTEMPTS: u32 = 3;
 
 /// A server process.
 pub(crate) struct Process {
@@ -80,6 +76,14 @@ enum End<T> {
 struct CutOff<T> {
     request: Option<BoxFuture<'static, T>>,
     fault: Option<RequestFault>,
+    world: Arc<World>,
+    meter: Arc<Meter>,
+}
+
+impl<T> Drop for CutOff<T> {
+    fn drop(&mut self) {
+        self.world.meters.end(&self.meter);
+    }
 }
 
 impl<T> Future for CutOff<T> {
@@ -99,8 +103,8 @@ impl<T> Future for CutOff<T> {
             self.request = None;
             return Poll::Ready(end);
         }
-        let Some(request) = &mut self.request else { return Poll::Ready(End::Dropped) };
-        request.as_mut().poll(context).map(End::Answered)
+        let CutOff { request: Some(request), world, meter, .. } = &mut *self else { return Poll::Ready(End::Dropped) };
+        world.meters.poll(meter, || request.as_mut().poll(context)).map(End::Answered)
     }
 }
 
@@ -124,7 +128,8 @@ impl World {
         policy.relay_attempts = RELAY_ATTEMPTS;
         let mut builder = BookingService::builder(ports).clock(it.clock.clone()).ids(ids).policy(policy);
         if !self.plan.has(Flaw::NoDeadline) {
-            builder = builder.deadline(Duration::from_millis(DEADLINE_MS), Arc::new(self.sim.clone()));
+            let stretched = if self.plan.has(Flaw::DeadlineStretched) { DEADLINE_MS / 3 } else { 0 };
+            builder = builder.deadline(Duration::from_millis(DEADLINE_MS + stretched), Arc::new(self.sim.clone()));
         }
         *it.service.lock() = Some(builder.build().unwrap());
     }
@@ -187,12 +192,13 @@ impl World {
             self.note(format_args!("    {fault:?}"));
         }
         let (reply, answer) = oneshot::channel();
-        let cut_off = CutOff { request: Some(request(service).boxed()), fault };
-        let (world, began) = (self.clone(), self.sim.now());
+        let (world, meter) = (self.clone(), self.meters.begin(process, what, self.sim.now()));
+        let cut_off = CutOff { request: Some(request(service).boxed()), fault, world: self.clone(), meter: meter.clone() };
         self.sim.spawn(Group::Process(process), async move {
             let end = cut_off.await;
-            let took = world.sim.now() - began;
-            world.audit(|auditor| auditor.request_took(what, took, LONGEST_REQUEST_MS));
+            if let Some(complaint) = meter.complaint(world.sim.now()) {
+                world.audit(|auditor| auditor.breaks(Promise::BoundedWaits, complaint));
+            }
             match end {
                 End::Answered(answer) => drop(reply.send(answer)),
                 End::Dropped => world.count(Sometimes::RequestDropped),

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bms_domain::hold::Hold;
+use bms_domain::id::HoldId;
 use bms_domain::memory::{MemoryHolds, MemoryOrders};
-use bms_domain::store::StoreError;
+use bms_domain::store::{HoldStore, StoreError};
 use bms_domain::testing::ManualClock;
 use bms_domain::time::{Clock as _, Timestamp};
 use fastrand::Rng;
@@ -31,15 +33,16 @@ impl OrderServer {
     }
 }
 
-/// A command that the hold store was given, and when by its clock.
+/// A call that the hold store was given, and when by its clock. Reads are kept, too: what has ended by then ends with them.
 struct Logged {
     at: Timestamp,
+    is_command: bool,
     give: Box<dyn Fn(&MemoryHolds) + Send + Sync>,
 }
 
 struct State {
     store: MemoryHolds,
-    /// Shows the time of the command that is carried out.
+    /// Shows the time of the call that is carried out.
     time: ManualClock,
     log: Vec<Logged>,
     down_until: i64,
@@ -52,7 +55,7 @@ impl State {
     }
 }
 
-/// The hold store. It keeps its commands, so that any older state of it can be made again.
+/// The hold store. It keeps its calls, so that any older state of it can be made again.
 pub(crate) struct HoldServer {
     pub(crate) clock: Arc<DriftingClock>,
     sim: Sim,
@@ -66,26 +69,42 @@ impl HoldServer {
         Self { clock, sim: sim.clone(), state }
     }
 
-    /// Asks, unless it is down.
-    pub(crate) fn read<T>(&self, ask: impl FnOnce(&MemoryHolds) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Looks at it where it has just been given a call, so that nothing ends of that.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&MemoryHolds) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let state = self.state.lock();
         if self.sim.now() < state.down_until {
             return Err(StoreError::unavailable("the hold store"));
         }
         state.time.set(self.clock.now());
-        ask(&state.store)
+        look(&state.store)
     }
 
-    /// Gives a command, and keeps it.
+    /// Asks, unless it is down.
+    pub(crate) fn read<T>(
+        &self,
+        ask: impl Fn(&MemoryHolds) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(false, ask)
+    }
+
+    /// Gives a command, unless it is down.
     pub(crate) fn change<T>(
         &self,
         give: impl Fn(&MemoryHolds) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
-        let answer = self.read(&give);
+        self.call(true, give)
+    }
+
+    fn call<T>(
+        &self,
+        is_command: bool,
+        give: impl Fn(&MemoryHolds) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let answer = self.look(&give);
         // Else it is down, and knows nothing of it.
         if answer.is_ok() {
             let at = self.clock.now();
-            self.state.lock().log.push(Logged { at, give: Box::new(move |store| drop(give(store))) });
+            self.state.lock().log.push(Logged { at, is_command, give: Box::new(move |store| drop(give(store))) });
         }
         answer
     }
@@ -97,12 +116,11 @@ impl HoldServer {
         state.down_until = self.sim.now() + down_ms;
     }
 
-    /// Falls back to what it was after some of its commands, and is down for a while. Says how many it lost.
+    /// Falls back to what it was after some of its calls, and is down for a while. Says how many commands are among them.
     pub(crate) fn fall_back(&self, thousandths: u64, down_ms: i64) -> usize {
         let mut state = self.state.lock();
         let mut log = std::mem::take(&mut state.log);
         let kept = log.len() * usize::try_from(thousandths).unwrap_or(0) / 1_000;
-        let lost = log.len() - kept;
         log.truncate(kept);
         let begun = log.first().map_or_else(|| self.clock.now(), |first| first.at);
         *state = State::empty(begun);
@@ -110,8 +128,21 @@ impl HoldServer {
             state.time.set(logged.at);
             (logged.give)(&state.store);
         }
+        let commands = log.iter().filter(|logged| logged.is_command).count();
         state.log = log;
         state.down_until = self.sim.now() + down_ms;
-        lost
+        commands
+    }
+
+    /// What it has of these holds as it comes up again after it has fallen back.
+    pub(crate) fn holds_left(&self, ids: &[HoldId]) -> Vec<Option<Hold>> {
+        let mut state = self.state.lock();
+        let at = self.clock.now();
+        state.time.set(at);
+        let ids = ids.to_vec();
+        let give = move |store: &MemoryHolds| done(HoldStore::get(store, &ids));
+        let left = give(&state.store).unwrap_or_default();
+        state.log.push(Logged { at, is_command: false, give: Box::new(move |store| drop(give(store))) });
+        left
     }
 }

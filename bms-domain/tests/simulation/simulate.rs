@@ -24,6 +24,7 @@ mod dice;
 mod flaws;
 mod keyed;
 mod life;
+mod meter;
 mod plan;
 mod process;
 mod random;

@@ -35,6 +35,7 @@ sometimes! {
     SeatsGone = "a late payment finds its seats sold",
     AlreadyPaid = "an order is paid twice",
     WrongAmount = "a payment is of the wrong amount",
+    ToldOfRefund = "somebody is told that his money is to be given back",
     Cancelled = "a sold order is cancelled",
     SoldAgain = "a cancelled seat is sold again",
     Declined = "an order is declined",

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
 use bms_domain::id::ShowId;
-use bms_domain::memory::{MemoryCatalogue, MemoryIdempotency};
-use bms_domain::store::CatalogueStore as _;
+use bms_domain::memory::{MemoryCatalogue, MemoryHolds, MemoryIdempotency};
+use bms_domain::store::{CatalogueStore as _, HoldStore, StoreError};
 use bms_domain::testing::sample;
 use bms_domain::time::{Clock as _, Timestamp};
 use fastrand::Rng;
@@ -16,6 +16,7 @@ use crate::auditor::{Auditor, Broken, Now};
 use crate::bank::Bank;
 use crate::clocks::{BEGINNING_MS, DriftingClock};
 use crate::dice::Dice;
+use crate::meter::Meters;
 use crate::plan::{MOST_SEATS, Plan};
 use crate::process::Process;
 use crate::random::{once_in, stream};
@@ -39,6 +40,7 @@ pub(crate) struct World {
     pub(crate) catalogue: Arc<MemoryCatalogue>,
     pub(crate) bank: Bank,
     pub(crate) processes: Vec<Process>,
+    pub(crate) meters: Meters,
     /// Whether processes hear of changes of the occupancy.
     pub(crate) hears_notices: bool,
     /// Whether everybody has left, and only the ending is to come.
@@ -81,6 +83,7 @@ impl World {
             catalogue: CATALOGUES[plan.seats as usize - 1].clone(),
             bank: Bank::default(),
             processes,
+            meters: Meters::default(),
             hears_notices: network.bool(),
             is_closing: AtomicBool::new(false),
             auditor: Mutex::new(Auditor::new()),
@@ -121,11 +124,31 @@ impl World {
         self.audit(|auditor| {
             tell(auditor);
             let ids = auditor.holds_to_look_at();
-            let seen = self.holds.read(|holds| done(bms_domain::store::HoldStore::get(holds, &ids)));
-            let occupancy = self.holds.read(|holds| done(bms_domain::store::HoldStore::occupancy(holds, &show())));
+            let seen = self.holds.look(|holds| done(HoldStore::get(holds, &ids)));
+            // A show that the store knows nothing of begins as somebody asks: it is kept when that was.
+            let occupancy = self.holds.read(|holds| done(HoldStore::occupancy(holds, &show())));
             if let (Ok(seen), Ok(occupancy)) = (seen, occupancy) {
                 auditor.saw_holds(&ids, &seen, &occupancy);
             }
+        });
+    }
+
+    /// Asks the hold store something. The auditor hears that it was asked, for what is past its end ends with that.
+    pub(crate) fn ask_holds<T>(
+        &self,
+        ask: impl Fn(&MemoryHolds) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let answer = self.holds.read(ask)?;
+        self.audit(Auditor::holds_asked);
+        Ok(answer)
+    }
+
+    /// The hold store falls back to an older state.
+    pub(crate) fn holds_fall_back(&self, thousandths: u64, down_ms: i64) {
+        let commands = self.holds.fall_back(thousandths, down_ms);
+        self.audit(|auditor| {
+            let ids = auditor.holds_fell_back(commands);
+            auditor.holds_left(&ids, &self.holds.holds_left(&ids));
         });
     }
 

@@ -24,7 +24,7 @@ impl World {
         let events_left =
             done(store.claim(1_000, Duration::from_secs(1))).unwrap().len() + done(store.dead(None, 1_000)).unwrap().len();
         let sold = done(store.sold(&show(), self.plan.seats)).unwrap();
-        let marked = self.holds.read(|holds| done(holds.occupancy(&show())));
+        let marked = self.holds.look(|holds| done(holds.occupancy(&show())));
         let ledger = self.bank.ledger();
         self.audit(|auditor| {
             orders.iter().for_each(|order| auditor.check_order(order.as_ref(), &refunds));
@@ -33,7 +33,7 @@ impl World {
             let same = sold.iter().eq(owned.iter().copied());
             auditor.expect(same, Promise::NoDoubleSale, || format!("{sold:?} are sold, and {owned:?} are owned"));
             let healed = matches!(&marked, Ok(OccupancyRead::Known(known)) if known.sold.iter().eq(sold.iter()) && known.held.count() == 0);
-            auditor.expect(healed, Promise::SelfHealing, || format!("{sold:?} are sold, and the hold store says {marked:?}"));
+            auditor.expect(healed || auditor.is_older(), Promise::SelfHealing, || format!("{sold:?} are sold, and the hold store says {marked:?}"));
             auditor.expect(events_left == 0, Promise::EventsInOrder, || format!("{events_left} events have not left"));
         });
     }

@@ -35,6 +35,28 @@ struct HoldNote {
     linked: BTreeSet<OrderId>,
 }
 
+/// The seats that the store was told of as sold, and not as free since.
+#[derive(Clone, Default, PartialEq)]
+struct Marks {
+    /// To which order.
+    sold: BTreeMap<u32, OrderId>,
+    /// Orders that it was told of as cancelled: news of their sale is old.
+    freed: BTreeSet<OrderId>,
+}
+
+impl Marks {
+    fn sell(&mut self, sold: &SoldSeats) {
+        if !self.freed.contains(&sold.order) {
+            self.sold.extend(sold.seats.iter().map(|seat| (seat, sold.order)));
+        }
+    }
+
+    fn free(&mut self, order: OrderId) {
+        self.freed.insert(order);
+        self.sold.retain(|_, buyer| *buyer != order);
+    }
+}
+
 /// What is known of an incarnation.
 #[derive(Default)]
 pub(super) struct Holds {
@@ -45,9 +67,13 @@ pub(super) struct Holds {
     is_primed: bool,
     notes: BTreeMap<HoldId, HoldNote>,
     touched: BTreeSet<HoldId>,
-    /// Orders that it was told of as sold, and as cancelled.
+    /// Orders that it was told of as sold.
     told: BTreeMap<OrderId, SeatSet>,
-    freed: BTreeSet<OrderId>,
+    /// The seats that must be marked sold, whatever the truth is by now.
+    marks: Marks,
+    /// How many commands it was given, and the marks after each that changed them.
+    commands: usize,
+    past_marks: Vec<(usize, Marks)>,
     /// It believed old news of a sale whose cancellation it was not told of, which is known and left open.
     is_misled: bool,
     /// The fences that it gave.
@@ -78,10 +104,35 @@ impl Auditor {
         self.holds = Holds { forgot: true, ..Holds::default() };
     }
 
-    /// The hold store is what it was before.
-    pub(crate) fn holds_fell_back(&mut self) {
+    /// The hold store is what it was after so many of its commands. Says which holds it may have.
+    pub(crate) fn holds_fell_back(&mut self, commands: usize) -> Vec<HoldId> {
         self.counts.add(Sometimes::HoldsFellBack);
-        self.holds = Holds { fell_back: true, ..Holds::default() };
+        let Holds { notes, mut past_marks, .. } = std::mem::take(&mut self.holds);
+        past_marks.retain(|(after, _)| *after <= commands);
+        let marks = past_marks.last().map(|(_, marks)| marks.clone()).unwrap_or_default();
+        self.holds = Holds { fell_back: true, marks, commands, past_marks, ..Holds::default() };
+        notes.into_keys().collect()
+    }
+
+    /// It has fallen back, and nobody has restored it since. The sweeper looks after a show for an hour after its last sale; from
+    /// then on only a call that finds the difference does.
+    pub(super) fn is_older(&self) -> bool {
+        self.holds.fell_back && !self.holds.is_primed
+    }
+
+    /// What it has of them.
+    pub(crate) fn holds_left(&mut self, ids: &[HoldId], left: &[Option<Hold>]) {
+        for (id, hold) in ids.iter().zip(left) {
+            self.saw(*id, hold.as_ref());
+        }
+    }
+
+    /// It was asked something: what is past its end has ended, and does not live again when its clock is set back.
+    pub(crate) fn holds_asked(&mut self) {
+        let now = self.now.holds;
+        for note in self.holds.notes.values_mut() {
+            note.is_live &= !note.until.has_passed(now);
+        }
     }
 
     pub(crate) fn touched(&mut self, hold: HoldId) {
@@ -119,16 +170,9 @@ impl Auditor {
                 self.expect(hold.owner == asked.owner, Promise::OnlyTheOwner, || format!("hold {} is another's", hold.id));
             }
             Placed::Taken(seats) => {
-                let held: SeatSet = self
-                    .holds
-                    .live(now.holds)
-                    .flat_map(|(_, note)| note.seats.iter())
-                    .filter(|seat| asked.seats.contains(*seat))
-                    .collect();
-                let named = !seats.is_empty() && held.iter().all(|seat| seats.contains(seat));
-                let wanted = seats.iter().all(|seat| asked.seats.contains(seat));
-                self.expect(named && wanted, Promise::AllOrNothing, || {
-                    format!("of {:?}, {seats:?} were called taken, and {held:?} are held", asked.seats)
+                let in_the_way = self.in_the_way(&asked.seats);
+                self.expect(in_the_way == *seats && !seats.is_empty(), Promise::AllOrNothing, || {
+                    format!("of {:?}, {seats:?} were called taken, and {in_the_way:?} are held or sold", asked.seats)
                 });
                 self.expect(!again, Promise::SafeRetries, || format!("hold {} is refused because of itself", asked.id));
             }
@@ -138,8 +182,16 @@ impl Auditor {
         }
     }
 
-    /// P2: what is held already is not granted.
+    /// Those of some seats that are under a live hold, or that the store was told of as sold.
+    fn in_the_way(&self, wanted: &SeatSet) -> SeatSet {
+        let held: BTreeSet<u32> = self.holds.live(self.now.holds).flat_map(|(_, note)| note.seats.iter()).collect();
+        wanted.iter().filter(|seat| held.contains(seat) || self.holds.marks.sold.contains_key(seat)).collect()
+    }
+
+    /// P2: what is held or sold already is not granted.
     fn check_free(&mut self, hold: &Hold) {
+        let sold = hold.seats.iter().find_map(|seat| self.holds.marks.sold.get(&seat).copied());
+        self.expect(sold.is_none(), Promise::ExclusiveHolds, || format!("hold {} was granted on seats of {sold:?}", hold.id));
         let overlaps = |note: &HoldNote| note.seats.iter().any(|seat| hold.seats.contains(seat));
         let rival = self.holds.live(self.now.holds).find(|(id, note)| **id != hold.id && overlaps(note)).map(|(id, _)| *id);
         self.expect(rival.is_none(), Promise::ExclusiveHolds, || format!("hold {} was granted on seats of {rival:?}", hold.id));
@@ -171,7 +223,8 @@ impl Auditor {
         self.touched(sold.hold);
         let was_sold = self.is_confirmed(sold.order) || self.is_cancelled(sold.order);
         self.expect(was_sold, Promise::NoDoubleSale, || format!("the hold store is told that {} is sold", sold.order));
-        if !self.holds.freed.contains(&sold.order) {
+        self.holds.marks.sell(sold);
+        if !self.holds.marks.freed.contains(&sold.order) {
             self.holds.is_misled |= self.is_cancelled(sold.order);
             self.holds.told.insert(sold.order, sold.seats.clone());
         }
@@ -181,7 +234,7 @@ impl Auditor {
         let cancelled = self.is_cancelled(sold.order);
         self.expect(cancelled, Promise::NoDoubleSale, || format!("the hold store is told that {} is cancelled", sold.order));
         self.holds.told.remove(&sold.order);
-        self.holds.freed.insert(sold.order);
+        self.holds.marks.free(sold.order);
     }
 
     pub(crate) fn restored(&mut self, claims: &ShowClaims, fence: Fence, answer: &Restored) {
@@ -190,10 +243,22 @@ impl Auditor {
                 self.counts.add(Sometimes::StaleRestore);
                 self.gave(*newer);
             }
-            Restored::Done { freed, .. } => {
+            Restored::Done { added, freed } => {
+                let claimed: BTreeSet<u32> = claims.sold.iter().flat_map(|sold| sold.seats.iter()).collect();
+                let marks = &mut self.holds.marks;
+                let stray = marks.sold.keys().filter(|seat| !claimed.contains(seat)).count();
                 if *freed > 0 {
+                    // All of them, or none.
+                    marks.sold.retain(|seat, _| claimed.contains(seat));
                     self.counts.add(Sometimes::MarkFreed);
                 }
+                let before = marks.sold.len();
+                claims.sold.iter().for_each(|sold| marks.sell(sold));
+                let new = marks.sold.len() - before;
+                let right = (*freed == 0 || *freed as usize == stray) && *added as usize == new;
+                self.expect(right, Promise::SelfHealing, || {
+                    format!("{stray} seats were marked sold without a claim, {new} claimed without a mark: {answer:?}")
+                });
                 // After a fall back the counters of another time may say that nothing has changed.
                 self.holds.is_misled |= self.holds.fell_back && !self.holds.fences.contains(&(fence.frees, fence.version));
                 claims.sold.iter().for_each(|sold| self.told_sold(sold));
@@ -218,8 +283,13 @@ impl Auditor {
         }
     }
 
-    /// The holds that a command may have changed.
+    /// A command was given. Says which holds it may have changed.
     pub(crate) fn holds_to_look_at(&mut self) -> Vec<HoldId> {
+        self.holds.commands += 1;
+        let (commands, marks) = (self.holds.commands, &self.holds.marks);
+        if self.holds.past_marks.last().is_none_or(|(_, past)| past != marks) {
+            self.holds.past_marks.push((commands, marks.clone()));
+        }
         let mut ids = std::mem::take(&mut self.holds.touched);
         ids.extend(self.holds.notes.iter().filter(|(_, note)| note.is_live).map(|(id, _)| *id));
         ids.into_iter().collect()
@@ -238,6 +308,13 @@ impl Auditor {
             let promise = if self.holds.was_restored { Promise::SelfHealing } else { Promise::ExclusiveHolds };
             self.expect(unmarked.is_none() || self.holds.is_misled, promise, || {
                 format!("seat {unmarked:?} was told sold, and can be held")
+            });
+            // What is held and marked is what the book says, whatever the store was told, and however late.
+            let held: BTreeSet<u32> = self.holds.live(self.now.holds).flat_map(|(_, note)| note.seats.iter()).collect();
+            let sold: Vec<u32> = self.holds.marks.sold.keys().copied().collect();
+            let same = known.held.iter().eq(held.iter().copied()) && known.sold.iter().eq(sold.iter().copied());
+            self.expect(same, promise, || {
+                format!("{:?} are held and {:?} sold; in the book {held:?} and {sold:?}", known.held, known.sold)
             });
         }
         self.holds.was_restored = false;

@@ -139,11 +139,6 @@ impl Auditor {
         self.went_back |= is_orders && by_ms < 0;
     }
 
-    /// P11: a request took so many ms.
-    pub(crate) fn request_took(&mut self, what: &str, ms: i64, most_ms: i64) {
-        self.expect(ms <= most_ms, Promise::BoundedWaits, || format!("a request to {what} took {ms} ms"));
-    }
-
     /// The receiver got an event.
     pub(crate) fn published(&mut self, event: &OrderEvent) {
         let EventKey { order, sequence } = event.key;

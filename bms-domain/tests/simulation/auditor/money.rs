@@ -1,11 +1,17 @@
 //! The book of payments: each success is counted by one order, or a refund is due.
 
-use bms_domain::order::OrderState;
-use bms_domain::payment::{PaymentReport, PaymentStatus, RefundReason};
-use bms_domain::store::{Attempt, OrderChange, Settled, Settlement};
+use bms_domain::error::Error;
+use bms_domain::id::OrderId;
+use bms_domain::order::{Order, OrderState};
+use bms_domain::payment::{PaymentReference, PaymentReport, PaymentStatus, RefundDue, RefundReason};
+use bms_domain::store::{Attempt, OrderChange, OrderStore as _, Settled, Settlement};
 
+use super::orders::Is;
 use super::{Auditor, Promise};
+use crate::bank::Payment;
+use crate::servers::done;
 use crate::sometimes::Sometimes;
+use crate::world::World;
 
 /// What became of a payment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,7 +101,68 @@ impl Auditor {
         }
     }
 
+    /// P4: a payment that somebody was told to be given back is due at the store as he is told, once, and counted by nobody.
+    fn is_owed(&mut self, paid: &Payment, reference: &PaymentReference, due: &[RefundDue]) {
+        self.counts.add(Sometimes::ToldOfRefund);
+        let entries: Vec<&RefundDue> = due.iter().filter(|refund| refund.reference == *reference).collect();
+        let right = matches!(*entries, [refund] if refund.order == paid.order && refund.amount == paid.amount);
+        let counted = self.orders.values().any(|note| note.is == Is::Confirmed && note.paid.as_ref() == Some(reference));
+        self.expect(right && !counted, Promise::MoneyIsNeverLost, || {
+            format!("{reference}, {paid:?}, is told to be given back; due: {entries:?}, and counted: {counted}")
+        });
+    }
+
     pub(crate) fn asks_after(&mut self, attempts: &[Attempt]) {
         attempts.iter().for_each(|_| self.counts.add(Sometimes::AskedAfter));
+    }
+}
+
+impl World {
+    /// Somebody was shown an order. If it says that money is to be given back, it must be due.
+    pub(crate) fn told_of_refund(&self, order: &Order) {
+        if !order.refund_due {
+            return;
+        }
+        let due = self.due_now();
+        let mut references: Vec<&PaymentReference> =
+            due.iter().filter(|refund| refund.order == order.id).map(|refund| &refund.reference).collect();
+        if let OrderState::Cancelled { payment, .. } = &order.state {
+            references.push(payment);
+        }
+        self.audit(|auditor| {
+            auditor.expect(!references.is_empty(), Promise::MoneyIsNeverLost, || {
+                format!("order {} is told to owe money, and nothing is due", order.id)
+            });
+        });
+        references.iter().for_each(|reference| self.told_of_refund_of(order.id, reference, &due));
+    }
+
+    /// Somebody was refused, and perhaps told that his money is to be given back.
+    pub(crate) fn told_of_refund_by(&self, error: &Error) {
+        if let Error::OrderNotPending(order) | Error::OrderExpired(order) | Error::PaymentDeclined(order) = error {
+            self.told_of_refund(order);
+        }
+    }
+
+    /// The provider was told what became of a payment.
+    pub(crate) fn told_of_settlement(&self, order: OrderId, reference: &PaymentReference, settlement: &Settlement) {
+        if let Settled::RefundDue(_) = settlement.settled {
+            self.told_of_refund_of(order, reference, &self.due_now());
+        }
+        if let Some(order) = &settlement.order {
+            self.told_of_refund(order);
+        }
+    }
+
+    fn told_of_refund_of(&self, order: OrderId, reference: &PaymentReference, due: &[RefundDue]) {
+        let paid = self.bank.payment(reference).filter(|paid| paid.order == order);
+        self.audit(|auditor| match paid {
+            Some(paid) => auditor.is_owed(&paid, reference, due),
+            None => auditor.breaks(Promise::MoneyIsNeverLost, format!("{reference} is to be given back, and is none of {order}")),
+        });
+    }
+
+    fn due_now(&self) -> Vec<RefundDue> {
+        done(self.orders.store.refunds_due(None, 1_000)).unwrap()
     }
 }

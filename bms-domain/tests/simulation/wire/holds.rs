@@ -35,9 +35,9 @@ impl Wire {
     async fn ask<T: std::fmt::Debug + Send + 'static>(
         &self,
         method: &'static str,
-        ask: impl FnOnce(&MemoryHolds) -> Result<T, StoreError> + Send + 'static,
+        ask: impl Fn(&MemoryHolds) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
-        self.call(method, move |world, _| world.holds.read(ask)).await
+        self.call(method, move |world, _| world.ask_holds(ask)).await
     }
 }
 
@@ -45,9 +45,9 @@ impl Wire {
 #[deny(clippy::missing_trait_methods)]
 impl HoldStore for Wire {
     async fn place(&self, request: &PlaceHold) -> Result<Placed, StoreError> {
-        let (asked, request) = (request.clone(), self.world.place_request(request));
+        let (asked, request, flaw) = (request.clone(), self.world.place_request(request), self.world.plan.flaw);
         let audit = move |auditor: &mut Auditor, answer: &Placed| auditor.placed(&asked, answer);
-        self.command("holds.place", move |holds| done(holds.place(&request)), audit).await
+        self.command("holds.place", move |holds| flaws::place(holds, flaw, &request), audit).await
     }
 
     async fn get(&self, ids: &[HoldId]) -> Result<Vec<Option<Hold>>, StoreError> {
@@ -110,7 +110,7 @@ impl HoldStore for Wire {
     async fn occupancy(&self, show: &ShowId) -> Result<OccupancyRead, StoreError> {
         let show = *show;
         self.call("holds.occupancy", move |world, _| {
-            let answer = world.holds.read(|holds| done(holds.occupancy(&show)))?;
+            let answer = world.ask_holds(move |holds| done(holds.occupancy(&show)))?;
             world.audit(|auditor| auditor.read_occupancy(&answer));
             Ok(answer)
         })
@@ -131,7 +131,8 @@ impl HoldStore for Wire {
         if !self.world.hears_notices {
             return None;
         }
-        self.world.holds.read(|holds| Ok(holds.newest(show))).ok().flatten()
+        let show = *show;
+        self.world.ask_holds(move |holds| Ok(holds.newest(&show))).ok().flatten()
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {

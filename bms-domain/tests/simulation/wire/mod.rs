@@ -86,6 +86,7 @@ impl Wire {
         E: Failure + fmt::Debug,
     {
         let world = &self.world;
+        let _open = world.meters.call(method);
         let fault = world.dice.call(method);
         if let Some(fault) = fault {
             world.note(format_args!("process {}: {method}: {fault:?}", self.process));
