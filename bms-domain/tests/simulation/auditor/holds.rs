@@ -19,6 +19,9 @@ const LONGEST_LIFE: Duration = Duration::from_mins(30);
 /// For how long the store remembers a hold that ended, and a bit less.
 const REMEMBERED_MS: i64 = 50 * 60_000;
 
+/// By how much two clocks drift apart while an order waits, and a bit more.
+const CLOCKS_DIFFER: Duration = Duration::from_millis(200);
+
 /// A hold in the book.
 #[derive(Clone, Debug)]
 struct HoldNote {
@@ -395,9 +398,15 @@ impl Auditor {
     /// of it meanwhile.
     pub(super) fn begin_cover(&mut self, order: &Order, is_late: bool) {
         let Some(note) = self.holds.notes.get(&order.hold) else { return };
-        if !is_late && note.linked.contains(&order.id) && !note.was_cut && !self.holds.fell_back {
-            self.holds.covered.insert(order.id, order.hold);
+        if is_late || !note.linked.contains(&order.id) || note.was_cut || self.holds.fell_back {
+            return;
         }
+        self.holds.covered.insert(order.id, order.hold);
+        let (held_for, waits_for) = (note.until.since(self.now.holds), order.expires_at.since(self.now.orders));
+        let lasts = held_for + CLOCKS_DIFFER >= waits_for || self.clock_was_set;
+        self.expect(lasts, Promise::CheckoutIsCovered, || {
+            format!("order {} waits for {waits_for:?}, and its hold lasts for {held_for:?}", order.id)
+        });
     }
 
     /// P8: while an order waits its hold is live and linked to it.
