@@ -61,6 +61,8 @@ run cargo test --quiet --locked -p bms-domain --features testing --test protocol
 run "${explore[@]}" users=3 seats=2 payments=2
 run "${explore[@]}" users=3 seats=2 hold_ttl=2
 run "${explore[@]}" users=2 seats=1 losses=1 readers=1
+run "${explore[@]}" users=3 seats=3
+run "${explore[@]}" users=4 seats=2
 if [ -n "$long" ]; then
   run "${explore[@]}" users=4 seats=3
 fi
