@@ -10,6 +10,8 @@ git worktree in the target folder, which has a target folder of its own; the pro
     scoreboard.py --check     only looks whether each patch still applies, its tests exist, and the table tells of no other bug
     scoreboard.py --self-test proves that the verdicts can be told apart
 
+A command fixes its seed where it draws one: `cargo test --config 'env.PROPTEST_RNG_SEED="1"' …`.
+
 Only a failing test catches a bug. Code that does not compile, a server that is not installed, a test that does not end and a
 command that runs no test at all are errors of the run.
 """

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bms_domain::id::{Caller, HoldId, OrderId};
 use bms_domain::memory::MemoryHolds;
@@ -71,6 +72,8 @@ flaws! {
     LinkForgotten breaks CheckoutIsCovered,
     /// A checkout does not prolong its hold.
     NotProlonged breaks CheckoutIsCovered,
+    /// An order waits three seconds longer than its hold was prolonged for.
+    OrderProlonged breaks CheckoutIsCovered,
     /// A map from the cache is given out for a fresh one.
     KeptMapIsFresh breaks HonestMap,
     /// Anybody releases any hold.
@@ -142,7 +145,8 @@ impl World {
             let seats: SeatList = order.seats.as_slice().iter().take(1).copied().collect();
             return done(store.create(&NewOrder { seats, ..order.clone() }));
         }
-        done(store.create(order))
+        let longer = if self.plan.has(Flaw::OrderProlonged) { Duration::from_secs(3) } else { Duration::ZERO };
+        done(store.create(&NewOrder { ttl: order.ttl + longer, ..order.clone() }))
     }
 
     pub(crate) fn settle_report(self: &Arc<Self>, report: &PaymentReport, ticket: &Ticket) -> Result<Settlement, StoreError> {
