@@ -17,8 +17,12 @@ use crate::shows;
 /// The secret of the payment provider.
 pub(crate) const WEBHOOK_SECRET: &str = "the payment provider's own secret";
 
+/// How long a hold lasts.
+pub(crate) const HOLD_LASTS: Duration = Duration::from_secs(4);
+
 /// So short that holds and orders end within a campaign, and payments come too late.
-const TIMES: [&str; 6] = ["--hold-ttl", "4s", "--order-ttl", "3s", "--sweep-every", "1s"];
+const TIMES: [(&str, Duration); 3] =
+    [("--hold-ttl", HOLD_LASTS), ("--order-ttl", Duration::from_secs(3)), ("--sweep-every", Duration::from_secs(1))];
 
 /// The superuser's password, derived in one step where 4,096 are usual. They take a millisecond each in a program that is not
 /// optimised, as this server is: a dozen connections made anew at once would not be made in the time that each has.
@@ -77,7 +81,7 @@ impl Deployment {
             .iter()
             .map(|option| (*option).to_owned())
             .collect();
-            options.extend(TIMES.map(str::to_owned));
+            options.extend(TIMES.iter().flat_map(|(name, time)| [(*name).to_owned(), format!("{}s", time.as_secs())]));
             Booth::open(folder.path(), &format!("server-{number}.log"), options)
         })?;
         Ok(Self { booths, database_roads, postgres, holds, database, _folder: folder })

@@ -106,6 +106,11 @@ impl Answer {
         self.text("type").and_then(|urn| urn.strip_prefix("urn:bms:problem:")) == Some(code)
     }
 
+    /// Whether a refusal says that the money is to be given back, by itself or by the order that it shows.
+    pub(crate) fn owes_refund(&self) -> bool {
+        self.body()["refundDue"] == true || self.body()["order"]["refundDue"] == true
+    }
+
     /// Whether it may have been done, or not, or be under way.
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.status(), Some(status) if status != 503) || self.is_problem("request-in-progress")
