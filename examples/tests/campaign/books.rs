@@ -270,7 +270,8 @@ impl<'a> Books<'a> {
             }
             for booth in 0..BOOTHS {
                 let map = map_without_holds(desk, booth, &show).await;
-                if !map.is_ok() || listed(&map, "unavailableSeatIds") != names || !listed(&map, "heldSeatIds").is_empty() {
+                let shown: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+                if !map.is_ok() || map.texts("unavailableSeatIds") != shown || !map.texts("heldSeatIds").is_empty() {
                     broken.push(format!("P12: of {show} {names:?} are sold, and server {booth} shows {map:?}"));
                 }
             }
@@ -356,7 +357,7 @@ fn tally<'n>(names: impl Iterator<Item = &'n str>) -> HashMap<String, usize> {
 /// A fresh map, when the last holds are over: they end by their time.
 async fn map_without_holds(desk: &Desk, booth: usize, show: &str) -> Answer {
     let ask = ask(What::Map, "", format!("/api/v1/shows/{show}/seatmap?layout=false"), show);
-    until_given(desk, booth, &ask, |map| listed(map, "heldSeatIds").is_empty()).await
+    until_given(desk, booth, &ask, |map| map.texts("heldSeatIds").is_empty()).await
 }
 
 /// An answer that is as wanted, or the last when it does not come.
@@ -369,11 +370,6 @@ async fn until_given(desk: &Desk, booth: usize, ask: &Ask, is_wanted: impl Fn(&A
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// The names in a list of an answer.
-fn listed(answer: &Answer, member: &str) -> BTreeSet<String> {
-    answer.body()[member].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Everybody who has asked for an order.

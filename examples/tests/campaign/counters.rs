@@ -21,6 +21,11 @@ impl Counters {
         }
     }
 
+    /// How often something was seen.
+    pub(crate) fn of(&self, name: &str) -> usize {
+        self.0.lock().get(name).copied().unwrap_or(0)
+    }
+
     /// What never came about.
     pub(crate) fn missing(&self) -> Vec<String> {
         self.0.lock().iter().filter(|(_, count)| **count == 0).map(|(name, _)| name.clone()).collect()

@@ -170,18 +170,13 @@ impl Fault {
         }
     }
 
-    /// Whether an idempotency key may be forgotten, or out of reach, while it lasts.
-    pub(crate) fn disturbs_keys(self) -> bool {
+    /// Whether Redis may forget by it what it has acknowledged, holds and idempotency keys: it comes back with nothing, or a replica
+    /// takes over that has not heard of it yet. In a cluster, a primary that is relieved waits for its replica.
+    pub(crate) fn loses_data(self, kind: Kind) -> bool {
         match self {
-            Self::Flush
-            | Self::KillRedis
-            | Self::PauseRedis
-            | Self::Relieve
-            | Self::FallBack
-            | Self::PartitionRedis(..)
-            | Self::LoseRedisAnswers(_)
-            | Self::SlowRedis(_)
-            | Self::Fill => true,
+            Self::Flush | Self::KillRedis | Self::FallBack => true,
+            Self::PauseRedis => kind != Kind::Single,
+            Self::Relieve => kind == Kind::Sentinel,
             Self::KillServer(_)
             | Self::EndServer(_)
             | Self::PauseServer(_)
@@ -192,6 +187,37 @@ impl Fault {
             | Self::LosePostgresAnswers(_)
             | Self::SlowPostgres(_)
             | Self::ScriptFlush
+            | Self::PartitionRedis(..)
+            | Self::LoseRedisAnswers(_)
+            | Self::SlowRedis(_)
+            | Self::Fill
+            | Self::StepClock(_) => false,
+        }
+    }
+
+    /// Whether Redis, and with it the idempotency keys, may be out of reach or take nothing while it lasts. Slow answers come long
+    /// before a server gives up.
+    pub(crate) fn hides_data(self) -> bool {
+        match self {
+            Self::KillRedis
+            | Self::PauseRedis
+            | Self::Relieve
+            | Self::FallBack
+            | Self::PartitionRedis(..)
+            | Self::LoseRedisAnswers(_)
+            | Self::Fill => true,
+            Self::KillServer(_)
+            | Self::EndServer(_)
+            | Self::PauseServer(_)
+            | Self::EndBackends
+            | Self::PausePostgres
+            | Self::KillPostgres
+            | Self::PartitionPostgres(..)
+            | Self::LosePostgresAnswers(_)
+            | Self::SlowPostgres(_)
+            | Self::Flush
+            | Self::ScriptFlush
+            | Self::SlowRedis(_)
             | Self::StepClock(_) => false,
         }
     }

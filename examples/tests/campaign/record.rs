@@ -1,5 +1,6 @@
 //! What was asked, and what was answered.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bms_adapters_http::auth::mint_hs256;
@@ -52,6 +53,18 @@ pub(crate) struct Ask {
     pub(crate) body: Option<Value>,
 }
 
+impl Ask {
+    /// A member of what is asked for; null if there is none.
+    pub(crate) fn wanted(&self, member: &str) -> &Value {
+        self.body.as_ref().map_or(&Value::Null, |body| &body[member])
+    }
+
+    /// Whose request it is, and under which key: whoever asks again under it means the same.
+    pub(crate) fn name(&self) -> Option<(&str, &str)> {
+        Some((self.user.as_str(), self.key.as_deref()?))
+    }
+}
+
 /// A request that was made, and what came of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
@@ -91,6 +104,11 @@ impl Answer {
             Self::Given { body, .. } => body,
             Self::Lost(_) | Self::Left => &Value::Null,
         }
+    }
+
+    /// The texts in a list of the body.
+    pub(crate) fn texts(&self, member: &str) -> BTreeSet<&str> {
+        texts(self.body(), member)
     }
 
     /// A text in the body.
@@ -194,6 +212,11 @@ impl Desk {
             tokio::time::sleep(Duration::from_millis(rng.u64(30..250))).await;
         }
     }
+}
+
+/// The texts in a list of a body.
+pub(crate) fn texts<'b>(body: &'b Value, member: &str) -> BTreeSet<&'b str> {
+    body[member].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 fn token(user: &str, admin: bool) -> String {
