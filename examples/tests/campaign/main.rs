@@ -46,7 +46,7 @@ use books::Books;
 use counters::Counters;
 use deployment::{Deployment, said};
 use nemesis::Nemesis;
-use plan::Plan;
+use plan::{BOOTHS, Plan};
 use provider::Provider;
 use record::{Answer, Desk, What};
 use shoppers::{CROWD, Shopper};
@@ -193,6 +193,7 @@ async fn campaign(plan: &Plan) -> (Arc<Counters>, Vec<String>) {
     print!("{}", told(&struck));
 
     // Nothing fails from here on.
+    broken.extend(block_in_place(|| nemesis.until_ready()).err().map(|failure| format!("P10: {failure}")));
     let ended = timeout(ENDS_WITHIN, async {
         for shopper in crowd {
             shopper.await.unwrap();
@@ -217,6 +218,8 @@ async fn campaign(plan: &Plan) -> (Arc<Counters>, Vec<String>) {
     books.count(&counters);
     broken.extend(books.judge());
     broken.extend(books.compare_with_servers(&store, &desk).await);
+    let unready = (0..BOOTHS).filter(|booth| !block_in_place(|| nemesis.is_ready(*booth)));
+    broken.extend(unready.map(|booth| format!("P10: server {booth} is not ready when all is well")));
     let doctor = block_in_place(|| world.command(&["doctor"]));
     print!("{}", said(&doctor));
     if !doctor.status.success() {

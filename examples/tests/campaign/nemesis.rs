@@ -1,5 +1,6 @@
 //! What goes wrong, and whether anybody noticed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::runtime::Handle;
 
+use crate::answers::Span;
 use crate::deployment::{Deployment, Holds};
 use crate::plan::{BOOTHS, Fault, Partition, Step};
 use crate::record::{Answer, Ask, Desk, What};
 use crate::shows;
-use crate::signs::{Held, Sign, Struck, errors, judge};
+use crate::signs::{Held, SOON, Sign, Slowed, Struck, errors, judge};
 
 /// How long a fault that is to be noticed is left to be; a server asks each store for 2 s at most.
 const NOTICED: Duration = Duration::from_secs(10);
@@ -23,14 +25,21 @@ const NOTICED: Duration = Duration::from_secs(10);
 /// How long all may take to be well again.
 const HEALED: Duration = Duration::from_secs(60);
 
-/// How long a slow answer is kept.
+/// How late a slow answer is, and how much longer it is kept, for whoever asks for it to be there in time.
 const SLOW: Duration = Duration::from_millis(250);
+const IN_TIME: Duration = Duration::from_millis(100);
+
+/// How often a fault strikes in its turn, until something comes of it.
+const ATTEMPTS: usize = 3;
 
 /// How many slow answers there are, one after the other.
 const SLOW_TIMES: usize = 4;
 
 /// How many answers are lost.
 const LOST: usize = 4;
+
+/// Where orders are asked for.
+const ORDERS_PATH: &str = "/api/v1/orders";
 
 /// The stores, as a server's readiness names them.
 const ORDERS: &str = "the order store";
@@ -52,15 +61,35 @@ impl Nemesis {
         let mut struck = Vec::new();
         for step in lane {
             self.pass(step.after);
-            let began = self.desk.now();
-            let sign = self.strike(step).unwrap_or_else(|failure| {
-                self.broken.lock().push(format!("{}: {failure}", step.fault.name()));
-                Sign::Seen("nothing, for it failed", 0)
-            });
-            struck.push((step.fault, began, self.desk.now(), sign));
+            for _ in 0..ATTEMPTS {
+                let began = self.desk.now();
+                let outcome = self.strike(step);
+                let span = (began, self.desk.now());
+                let (sign, is_over) = match outcome {
+                    Ok(sign) => (sign, false),
+                    Err(failure) => {
+                        self.broken.lock().push(format!("{}: {failure}", step.fault.name()));
+                        (Sign::Seen("nothing, for it failed", 0), true)
+                    }
+                };
+                let it = self.judged(step.fault, span, &sign);
+                let is_felt = it.effect > 0;
+                struck.push(it);
+                if is_felt || is_over {
+                    break;
+                }
+            }
         }
-        let record = self.desk.record();
-        struck.into_iter().map(|(fault, began, ended, sign)| judge(fault, began, ended, sign, &record)).collect()
+        struck
+    }
+
+    /// What came of a fault. Answers that it delayed may still be on their way.
+    fn judged(&self, fault: Fault, span: Span, sign: &Sign) -> Struck {
+        let look = || self.desk.look(|record| judge(fault, span, sign, record));
+        if !matches!(sign, Sign::Seen(..)) {
+            _ = until("an effect", SOON, || (look().effect > 0).then_some(()).ok_or_else(String::new));
+        }
+        look()
     }
 
     fn strike(&self, step: &Step) -> Result<Sign, Failure> {
@@ -81,10 +110,12 @@ impl Nemesis {
             }
             Fault::PauseServer(booth) => {
                 world.booths[booth].pause().map_err(broken)?;
+                let from = self.desk.now();
                 self.ask_for_orders(booth);
-                self.pass(step.lasts);
+                self.pass(step.lasts + IN_TIME);
                 world.booths[booth].resume().map_err(broken)?;
-                Sign::Slow(Some(booth), step.lasts / 2)
+                let spans = vec![(from, self.desk.now())];
+                Sign::Slow(Slowed { booth: Some(booth), needs: |_| true, spans, by: step.lasts })
             }
             Fault::EndBackends => Sign::Seen("connections ended", orders.terminate_backends("true")?),
             Fault::PausePostgres => {
@@ -246,20 +277,24 @@ impl Nemesis {
             road.drop_no_more();
             return Ok(Sign::Seen("answers lost", road.dropped() - before));
         }
+        let mut spans = Vec::new();
         for _ in 0..SLOW_TIMES {
             road.hold_replies();
+            let from = self.desk.now();
             // The crowd may be busy elsewhere.
             match fault {
                 Fault::SlowRedis(_) => (0..BOOTHS).for_each(|booth| self.ask_for_a_hold(booth)),
                 _ => self.ask_for_orders(booth),
             }
-            self.pass(SLOW);
+            self.pass(SLOW + IN_TIME);
+            spans.push((from, self.desk.now()));
             road.release();
             self.pass(SLOW / 5);
         }
         // The nodes of a cluster are slow for everybody.
         let is_for_all = matches!((fault, &world.holds), (Fault::SlowRedis(_), Holds::Cluster(_)));
-        Ok(Sign::Slow((!is_for_all).then_some(booth), SLOW * 3 / 5))
+        let needs = if matches!(fault, Fault::SlowRedis(_)) { holds_of_the_large_show } else { asks_postgres };
+        Ok(Sign::Slow(Slowed { booth: (!is_for_all).then_some(booth), needs, spans, by: SLOW }))
     }
 
     /// Waits until the server says that it misses the store: 1 if it does.
@@ -270,21 +305,31 @@ impl Nemesis {
         )
     }
 
+    /// Waits until every server answers that it has the store.
     fn until_back(&self, store: &str) -> Result<(), Failure> {
-        until("servers that miss nothing", HEALED, || match (0..BOOTHS).find(|booth| self.misses(*booth, store)) {
-            None => Ok(()),
-            Some(booth) => Err(format!("server {booth} misses {store}")),
+        self.until_all("servers that have their store", |readiness| has(readiness, store))
+    }
+
+    /// Waits until every server answers that it has all that it needs.
+    pub(crate) fn until_ready(&self) -> Result<(), Failure> {
+        self.until_all("servers that are ready", Answer::is_ok)
+    }
+
+    fn until_all(&self, what: &str, is_well: impl Fn(&Answer) -> bool) -> Result<(), Failure> {
+        until(what, HEALED, || {
+            (0..BOOTHS).try_for_each(|booth| {
+                let readiness = self.readiness(booth);
+                if is_well(&readiness) { Ok(()) } else { Err(format!("server {booth} answers {readiness:?}")) }
+            })
         })
     }
 
     /// Whether a server that answers names the store among what does not.
     fn misses(&self, booth: usize, store: &str) -> bool {
-        let answer = self.readiness(booth);
-        let names = answer.body()["dependencies"].as_array().cloned().unwrap_or_default();
-        answer.status() == Some(503) && names.iter().any(|name| name.as_str().is_some_and(|name| name.starts_with(store)))
+        lacks(&self.readiness(booth), store)
     }
 
-    fn is_ready(&self, booth: usize) -> bool {
+    pub(crate) fn is_ready(&self, booth: usize) -> bool {
         self.readiness(booth).is_ok()
     }
 
@@ -295,7 +340,7 @@ impl Nemesis {
 
     /// Asks for what Postgres knows, and does not wait for it.
     fn ask_for_orders(&self, booth: usize) {
-        self.ask_aside(booth, self.ask(What::Look, "nemesis", Method::GET, "/api/v1/orders".to_owned(), None));
+        self.ask_aside(booth, self.ask(What::Look, "nemesis", Method::GET, ORDERS_PATH.to_owned(), None));
     }
 
     /// Asks for a hold, and does not wait for it.
@@ -327,14 +372,16 @@ impl Nemesis {
         let ask = self.wish();
         let asked = SystemClock.now();
         let answer = self.insist(&ask);
+        let answered = SystemClock.now();
         let created = Timestamp::parse(answer.text("createdAt")?).ok()?;
-        Some(Held { id: answer.text("holdId")?.to_owned(), user: ask.user, asked, created })
+        Some(Held { id: answer.text("holdId")?.to_owned(), user: ask.user, asked, answered, created })
     }
 
     /// 1 if the servers know nothing of a hold any more.
     fn are_lost(&self, held: Option<Held>) -> usize {
         let Some(held) = held else { return 0 };
-        let ask = self.ask(What::Look, &held.user, Method::GET, format!("/api/v1/holds/{}", held.id), None);
+        let look = self.ask(What::Look, &held.user, Method::GET, format!("/api/v1/holds/{}", held.id), None);
+        let ask = Ask { about: held.id, ..look };
         usize::from(self.insist(&ask).status() == Some(404))
     }
 
@@ -361,4 +408,48 @@ impl Nemesis {
     fn pass(&self, span: Duration) {
         self.runtime.block_on(tokio::time::sleep(span));
     }
+}
+
+/// What a server that answers says that it misses.
+fn named(readiness: &Answer) -> BTreeSet<&str> {
+    if readiness.status() == Some(503) { readiness.texts("dependencies") } else { BTreeSet::new() }
+}
+
+/// Whether a server says that it misses the store.
+fn lacks(readiness: &Answer, store: &str) -> bool {
+    named(readiness).iter().any(|name| name.starts_with(store))
+}
+
+/// Whether a server answers that it has the store: that it has all, or misses only what the other lane has struck.
+fn has(readiness: &Answer, store: &str) -> bool {
+    readiness.is_ok() || (!named(readiness).is_empty() && !lacks(readiness, store))
+}
+
+/// Whether a request needs the node of Redis that is slow, wherever its key is kept.
+fn holds_of_the_large_show(ask: &Ask) -> bool {
+    ask.what == What::Hold && *ask.wanted("showId") == shows::LARGE
+}
+
+/// Whether a request needs Postgres.
+fn asks_postgres(ask: &Ask) -> bool {
+    match ask.what {
+        What::Order | What::GiveUp | What::Confirm | What::Cancel | What::Notice => true,
+        What::Look => ask.path == ORDERS_PATH,
+        What::Hold | What::Release | What::Map => false,
+    }
+}
+
+#[test]
+fn only_a_server_that_answers_has_or_lacks_a_store() {
+    let answer = |status, dependencies: &[&str]| {
+        let body = json!({"dependencies": dependencies});
+        Answer::Given { status, body, replayed: false }
+    };
+    let seen = |readiness: Answer| (has(&readiness, ORDERS), lacks(&readiness, ORDERS));
+    assert_eq!(seen(answer(200, &[ORDERS, HOLDS])), (true, false));
+    assert_eq!(seen(answer(503, &["the hold store (redis)"])), (true, false));
+    assert_eq!(seen(answer(503, &["the hold store (redis)", "the order store (postgres)"])), (false, true));
+    assert_eq!(seen(answer(503, &[])), (false, false), "it does not say what it misses");
+    assert_eq!(seen(answer(404, &[HOLDS])), (false, false));
+    assert_eq!(seen(Answer::Lost(String::new())), (false, false));
 }

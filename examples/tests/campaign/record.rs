@@ -160,6 +160,11 @@ impl Desk {
         self.record.lock().clone()
     }
 
+    /// Looks at all that was asked so far, and takes no copy.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&[Exchange]) -> T) -> T {
+        at(&self.record.lock())
+    }
+
     /// Asks one server once.
     pub(crate) async fn ask(&self, booth: usize, ask: &Ask) -> Answer {
         self.ask_with(booth, ask, None, None).await
