@@ -1,6 +1,8 @@
 //! The comparison of stores finds the one that is broken on purpose.
 #![cfg(all(feature = "memory", feature = "testing"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +11,7 @@ use bms_domain::store::StoreError;
 use bms_domain::testing::calls::{Answers, HoldAnswer, HoldCall, OrderAnswer, OrderCall};
 use bms_domain::testing::sequences::{self, Config, Rival};
 use bms_domain::testing::{Backend, Fresh, ManualClock, Threads};
+use proptest::test_runner::RngSeed;
 
 /// A store that is wrong in one thing.
 struct Wrong<S>(S);
@@ -81,6 +84,23 @@ fn an_order_store_that_looks_at_no_amount_is_found() {
 #[should_panic(expected = "\n  wrong answered")]
 fn an_outbox_that_postpones_nothing_is_found() {
     sequences::outboxes_agree(config(), &Threads, &[Rival::new("right", orders()), Rival::new("wrong", wrong_orders)]);
+}
+
+/// What the comparison with an outbox that postpones nothing says.
+fn found(config: Config) -> String {
+    let rivals = [Rival::new("right", orders()), Rival::new("wrong", wrong_orders)];
+    let said = catch_unwind(AssertUnwindSafe(|| sequences::outboxes_agree(config, &Threads, &rivals))).unwrap_err();
+    said.downcast_ref::<String>().unwrap().clone()
+}
+
+#[test]
+fn the_seed_that_is_printed_leads_to_the_same_sequence() {
+    let first = found(config());
+    let (_, line) = first.split_once("Replay it with: PROPTEST_RNG_SEED=").unwrap();
+    let (seed, command) = line.split_once(' ').unwrap();
+    assert!(command.starts_with("cargo test -p bms-domain --all-features --test agree"), "{command}");
+    let seed = RngSeed::Fixed(seed.parse().unwrap());
+    assert_eq!(found(Config { rng_seed: seed, ..config() }), first);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::env;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -168,4 +169,14 @@ fn a_lost_write_of_a_hold_store_is_caught() {
 #[should_panic(expected = "no order of these calls explains their answers")]
 fn a_lost_write_of_an_order_store_is_caught() {
     play_orders(Wrong::LostWrite);
+}
+
+/// In a process of its own, for its environment is all of a process's.
+#[test]
+fn a_seed_that_is_asked_for_comes_first() {
+    let caught = ["--exact", "a_stale_read_of_a_hold_store_is_caught", "--nocapture"];
+    let ended = Command::new(env::current_exe().unwrap()).args(caught).env("BMS_HISTORY_SEED", "4711").output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    let line = "BMS_HISTORY_SEED=4711 cargo test -p bms-domain --all-features --test histories";
+    assert!(ended.status.success() && said.contains("seed 4711: no order of these calls") && said.contains(line), "{said}");
 }

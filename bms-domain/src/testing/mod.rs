@@ -44,6 +44,7 @@ pub mod histories;
 pub(crate) mod ids;
 pub mod linearizability;
 pub mod model;
+mod replay;
 pub mod sample;
 pub mod sequences;
 #[cfg(feature = "servers")]

@@ -9,7 +9,7 @@ use stateright::report::{ReportData, ReportDiscovery, Reporter};
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Path};
 
 use crate::promises::Promise;
-use crate::protocol::{Action, Protocol};
+use crate::protocol::{Action, Bounds, Protocol};
 use crate::state::State;
 
 /// What the checker found.
@@ -52,6 +52,18 @@ fn run(world: Protocol, threads: usize, until: HasDiscoveries) -> Found {
         }
     }
     Found { states: checker.unique_state_count(), depth: checker.max_depth(), took: clock.0, broken, steps, missing }
+}
+
+/// The line that explores a world again.
+pub(crate) fn replay(world: &Protocol) -> String {
+    let Bounds { users, seats, hold_ttl, orders, payments, cancels, losses, failovers, calls, readers } = world.bounds;
+    let off = world.off.map_or_else(String::new, |guard| format!(" without={guard:?}"));
+    format!(
+        "Replay it with: cargo run --release -p bms-domain --features testing --example protocol -- users={users} seats={seats} \
+         hold_ttl={hold_ttl} orders={orders} payments={payments} cancels={cancels} losses={losses} failovers={failovers} \
+         calls={calls} readers={}{off}",
+        u8::from(readers)
+    )
 }
 
 /// Takes steps, as far as they change anything, and says whether a promise is kept all the way.

@@ -1,13 +1,16 @@
 //! Every state that the users can bring the seats into, within the bounds, keeps every promise.
 
-use crate::checking::explore;
+use crate::checking::{explore, replay};
 use crate::protocol::{Bounds, Protocol};
 
 fn every_promise_is_kept(bounds: Bounds) {
-    let found = explore(Protocol { bounds, off: None }, 2);
+    let world = Protocol { bounds, off: None };
+    let line = replay(&world);
+    let found = explore(world, 2);
     let broken: Vec<String> = found.broken.into_values().collect();
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
-    assert!(found.missing.is_empty(), "P1–P9 were kept where nothing happened. In no state: {}", found.missing.join("; "));
+    assert!(broken.is_empty(), "{}\n{line}", broken.join("\n"));
+    let missing = found.missing.join("; ");
+    assert!(missing.is_empty(), "P1–P9 were kept where nothing happened. In no state: {missing}\n{line}");
     println!("{bounds:?}: {} states, {} steps deep, {:.1} s", found.states, found.depth, found.took.as_secs_f64());
 }
 

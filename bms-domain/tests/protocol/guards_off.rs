@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::thread;
 
-use crate::checking::{explore_until_broken, is_kept_along};
+use crate::checking::{explore_until_broken, is_kept_along, replay};
 use crate::guards::Guard;
 use crate::promises::Promise;
 use crate::protocol::{Bounds, Protocol};
@@ -84,21 +84,24 @@ fn without_any_one_guard_a_promise_falls() {
             scope.spawn(|| {
                 while let Some(guard) = next(&waiting) {
                     let (promise, bounds) = what_falls(guard);
-                    let found = explore_until_broken(Protocol { bounds, off: Some(guard) }, promise);
+                    let world = Protocol { bounds, off: Some(guard) };
+                    let line = replay(&world);
+                    let found = explore_until_broken(world, promise);
                     let (Some(told), Some(steps)) = (found.broken.get(promise.name()), found.steps.get(promise.name())) else {
-                        unnoticed.lock().unwrap().push((guard, promise, found.states));
+                        let name = promise.name();
+                        unnoticed.lock().unwrap().push(format!("{guard:?}: {name}, {} states\n{line}", found.states));
                         continue;
                     };
-                    println!("Without this: {}\n{told}", guard.words());
+                    println!("Without this: {}\n{told}{line}", guard.words());
                     // Else it would not be the guard whose lack breaks it.
                     let kept = is_kept_along(&Protocol { bounds, off: None }, promise, steps);
-                    assert!(kept, "with all guards up the same steps break {}: {told}", promise.name());
+                    assert!(kept, "with all guards up the same steps break {}: {told}{line}", promise.name());
                 }
             });
         }
     });
     let unnoticed = unnoticed.into_inner().unwrap();
-    assert!(unnoticed.is_empty(), "guards without which the promise is kept in every state: {unnoticed:?}");
+    assert!(unnoticed.is_empty(), "guards without which the promise is kept in every state:\n{}", unnoticed.join("\n"));
 }
 
 fn next(waiting: &Mutex<std::slice::Iter<'static, Guard>>) -> Option<Guard> {

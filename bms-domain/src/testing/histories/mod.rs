@@ -16,12 +16,15 @@
 //! ```
 //!
 //! The clock stands still while a history is recorded, so that all times in answers are known. Which calls are made is decided
-//! by a seed; which come first is not, so that a seed repeats a failure only mostly.
+//! by a seed; which come first is not, so that a seed repeats a failure only mostly. What is printed on failure gives the seed
+//! again, in the variable `BMS_HISTORY_SEED`: then as many histories as the test has are first recorded of this seed alone.
 
 mod holds;
 mod orders;
 
 use std::collections::BTreeSet;
+use std::env;
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::thread;
 
@@ -31,7 +34,7 @@ use super::backend::{Backend, race};
 use super::calls::{Answers, Call, HoldCall, OrderCall, Tally};
 use super::ids::draw;
 use super::linearizability::{History, Operation, OperationOf, Outcome, Specification, Violation};
-use super::{Fresh, ManualClock, Runtime};
+use super::{Fresh, ManualClock, Runtime, replay};
 use crate::seat::SeatIndex;
 use crate::time::{Clock as _, Timestamp};
 
@@ -155,19 +158,32 @@ where
 {
     let runtime = backend.runtime();
     let mut tally = Tally::default();
-    for nth in 0..config.histories {
-        let config = Config { seed: config.seed.wrapping_add(nth as u64), ..*config };
+    println!("{} histories of seeds from {}", config.histories, config.seed);
+    let again = seed_asked_for().into_iter().flat_map(|seed| repeat_n((seed, true), config.histories));
+    let usual = (0..config.histories).map(|nth| (config.seed.wrapping_add(nth as u64), false));
+    for (seed, is_again) in again.chain(usual) {
+        let config = Config { seed, ..*config };
         let clock = ManualClock::new();
         let mut operations = Vec::new();
         runtime.block_on(Box::pin(async {
             operations = record::<P, B>(&config, backend, &*runtime, &clock, disturb).await;
         }));
-        count(&mut tally, &operations);
+        // What came about is told of the histories that are the same each time.
+        if !is_again {
+            count(&mut tally, &operations);
+        }
         if let Err(violation) = P::check(clock.now(), &operations) {
-            panic!("seed {}: {violation}", config.seed);
+            panic!("seed {seed}: {violation}{}", replay::line(SEED, seed));
         }
     }
     tally
+}
+
+/// The variable that gives the seed of a history which failed.
+const SEED: &str = "BMS_HISTORY_SEED";
+
+fn seed_asked_for() -> Option<u64> {
+    env::var_os(SEED).map(|seed| seed.to_str().and_then(|seed| seed.parse().ok()).expect("BMS_HISTORY_SEED is a number"))
 }
 
 fn count<C: Call>(tally: &mut Tally, operations: &[Operation<C>]) {

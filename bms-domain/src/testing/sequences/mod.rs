@@ -11,7 +11,8 @@
 //!
 //! Several stores are compared with each other by [`hold_stores_agree`], [`order_stores_agree`] and [`outboxes_agree`].
 //!
-//! A sequence that fails is shrunk to the steps that matter; with [`config`] its seed is kept.
+//! A sequence that fails is shrunk to the steps that matter; with [`config`] its seed is kept. The seed of the whole run is
+//! printed, with the line that gives it again, in the variable `PROPTEST_RNG_SEED`.
 
 mod agree;
 mod holds;
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
 pub use proptest::test_runner::Config;
-use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use proptest::test_runner::{FileFailurePersistence, RngSeed, TestRunner};
 use proptest_state_machine::ReferenceStateMachine;
 
 pub use agree::{Rival, hold_stores_agree, order_stores_agree, outboxes_agree};
@@ -31,7 +32,8 @@ pub use holds::hold_store;
 pub use orders::order_store;
 pub use outbox::outbox;
 
-use super::Runtime;
+use super::{Runtime, replay};
+use crate::id::{IdSource as _, SystemIds};
 
 /// So many cases; the seeds of those that failed are kept beside the source file (`file!()`), and run first the next time.
 #[must_use]
@@ -61,11 +63,24 @@ where
     M::State: 'static,
     M::Transition: 'static,
 {
+    let seed = match config.rng_seed {
+        RngSeed::Fixed(seed) => seed,
+        RngSeed::Random => drawn(),
+    };
+    println!("{} sequences of seed {seed}", config.cases);
+    let config = Config { rng_seed: RngSeed::Fixed(seed), ..config };
     let outcome = TestRunner::new(config).run(&M::sequential_strategy(1..STEPS), |(first, steps, seen)| {
         runtime.block_on(drive(first, steps, Seen(seen)));
         Ok(())
     });
     if let Err(failure) = outcome {
-        panic!("{failure}");
+        panic!("{failure}\n{}", replay::line("PROPTEST_RNG_SEED", seed));
     }
+}
+
+/// A seed for a run that was given none.
+fn drawn() -> u64 {
+    let mut bytes = [0; 8];
+    SystemIds.fill(&mut bytes).expect("the operating system has random numbers");
+    u64::from_le_bytes(bytes)
 }
