@@ -19,20 +19,25 @@
 //! ```
 //!
 //! It takes [`SECONDS`], or as many as the variable `BMS_FUZZ_SECONDS` says. What fails is made smaller and put into the corpus,
-//! where it is tried first from then on: running the test again replays it.
+//! where it is tried first from then on: running the test again replays it. An input that hangs is put there as it is, and ends
+//! the process, which nothing else would.
 
 mod edit;
+mod watchdog;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process;
 use std::time::Duration;
 
 use proptest::strategy::{Just, Strategy};
 pub use proptest::test_runner::TestCaseError;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
+use self::watchdog::Watchdog;
 use crate::time::{Clock as _, SystemClock};
 
 /// How long a target is tried when the environment does not say.
@@ -49,6 +54,7 @@ pub struct Target {
     /// The corpus by file names, in their order.
     corpus: Vec<(String, Vec<u8>)>,
     time: Duration,
+    longest: Duration,
 }
 
 impl Target {
@@ -59,7 +65,7 @@ impl Target {
     #[must_use]
     pub fn new(crate_folder: &str, name: &'static str) -> Self {
         let folder: PathBuf = [crate_folder, "tests", "fuzz", "corpus", name].iter().collect();
-        Self { name, folder: folder.clone(), corpus: Vec::new(), time: time() }.and(folder)
+        Self { name, folder: folder.clone(), corpus: Vec::new(), time: time(), longest: LONGEST }.and(folder)
     }
 
     /// Adds the files of another folder to the corpus: input that other tests have.
@@ -82,15 +88,17 @@ impl Target {
     /// words of `outcomes`; each of them has to come about, or nothing was tried.
     ///
     /// # Panics
-    /// When `check` fails or panics, with the smallest input that was found, or takes 20 seconds; when one of the outcomes never came.
+    /// When `check` fails or panics, with the smallest input that was found, or takes 20 seconds; when one of the outcomes never
+    /// came. When it does not end at all, the process is ended, with the input.
     pub fn check(&self, outcomes: &[&str], check: impl Fn(&[u8]) -> Result<&'static str, TestCaseError>) {
         let seen: RefCell<BTreeMap<&'static str, u64>> = RefCell::default();
+        let watchdog = self.watchdog();
         let tried = |input: Vec<u8>| {
             let began = SystemClock.now();
-            let outcome = check(&input)?;
+            let outcome = watchdog.watch(&input, &check)?;
             assert!(outcomes.contains(&outcome), "{outcome:?} is none of the outcomes");
             let took = SystemClock.now().since(began);
-            if took > LONGEST {
+            if took > self.longest {
                 return Err(TestCaseError::fail(format!("it took {} s", took.as_secs())));
             }
             *seen.borrow_mut().entry(outcome).or_default() += 1;
@@ -112,7 +120,7 @@ impl Target {
                 Ok(_) => {}
                 Err(TestError::Fail(why, input)) => {
                     let runs: u64 = seen.borrow().values().sum();
-                    panic!("{}: {why}\n{}\nIt took {runs} runs to find and to make small", self.name, self.keep(&input));
+                    panic!("{}: {why}\n{}\nIt took {runs} runs to find and to make small", self.name, keep(&self.folder, &input));
                 }
                 Err(error) => panic!("{}: {error}", self.name),
             }
@@ -125,16 +133,26 @@ impl Target {
         }
     }
 
-    /// Puts an input that failed into the corpus, and says so.
-    fn keep(&self, input: &[u8]) -> String {
-        let mark = input.iter().fold(0_u32, |mark, byte| mark.wrapping_mul(31).wrapping_add(u32::from(*byte)));
-        let file = self.folder.join(format!("failed-{mark:08x}"));
-        let kept = match fs::write(&file, input) {
-            Ok(()) => format!("It is kept in {} and tried first from now on: the same test replays it", file.display()),
-            Err(error) => format!("It could not be kept in {}: {error}", file.display()),
-        };
-        format!("The input is \"{}\"\n{kept}", input.escape_ascii())
+    /// Ends the process when an input hangs, and says which.
+    fn watchdog(&self) -> Watchdog {
+        let (name, folder, longest) = (self.name, self.folder.clone(), self.longest);
+        Watchdog::start(longest, move |input| {
+            // Not by a macro: what a test prints by one is shown only when the test has ended.
+            _ = writeln!(io::stderr(), "\n{name}: it hangs, after {} s\n{}", longest.as_secs_f32(), keep(&folder, input));
+            process::exit(1)
+        })
     }
+}
+
+/// Puts an input that failed into the corpus, and says so.
+fn keep(folder: &Path, input: &[u8]) -> String {
+    let mark = input.iter().fold(0_u32, |mark, byte| mark.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+    let file = folder.join(format!("failed-{mark:08x}"));
+    let kept = match fs::write(&file, input) {
+        Ok(()) => format!("It is kept in {} and tried first from now on: the same test replays it", file.display()),
+        Err(error) => format!("It could not be kept in {}: {error}", file.display()),
+    };
+    format!("The input is \"{}\"\n{kept}", input.escape_ascii())
 }
 
 fn time() -> Duration {
@@ -145,8 +163,10 @@ fn time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::env;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::path::Path;
+    use std::process::Command;
+    use std::thread;
 
     /// What a target says that fails, and the input that it keeps.
     fn failure(check: impl Fn(&[u8]) -> Result<&'static str, TestCaseError>) -> (String, Option<Vec<u8>>) {
@@ -163,7 +183,8 @@ mod tests {
 
     /// A target with this folder, for as long as these need however long others are tried.
     fn target(folder: &Path) -> Target {
-        Target { name: "test", folder: folder.to_owned(), corpus: Vec::new(), time: Duration::from_secs(1) }.and(folder)
+        let (folder, time) = (folder.to_owned(), Duration::from_secs(1));
+        Target { name: "test", folder: folder.clone(), corpus: Vec::new(), time, longest: LONGEST }.and(folder)
     }
 
     /// A folder of this test's own.
@@ -203,6 +224,34 @@ mod tests {
         let target = target(&folder);
         let said = catch_unwind(AssertUnwindSafe(|| target.check(&["fine", "else"], |_| Ok("fine")))).unwrap_err();
         assert!(said.downcast_ref::<String>().unwrap().contains("else"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// Gives the process that hangs on purpose its folder.
+    const HANGS: &str = "BMS_FUZZ_HANGS";
+
+    /// The process that hangs is another one, which runs this test and nothing else.
+    #[test]
+    fn an_input_that_hangs_is_kept_and_ends_the_process() {
+        if let Some(folder) = env::var_os(HANGS) {
+            let target = Target { longest: Duration::from_millis(100), ..target(Path::new(&folder)) };
+            return target.check(&["fine"], |input| {
+                if input != b"seed" {
+                    // Not for ever, lest this test hangs when nobody ends it.
+                    thread::park_timeout(Duration::from_secs(10));
+                }
+                Ok("fine")
+            });
+        }
+        let folder = tempdir();
+        fs::write(folder.join("seed"), b"seed").unwrap();
+        let this = ["--exact", "testing::fuzz::tests::an_input_that_hangs_is_kept_and_ends_the_process"];
+        let ended = Command::new(env::current_exe().unwrap()).args(this).env(HANGS, &folder).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        let kept = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let kept: Vec<_> = kept.filter(|name| name != "seed").collect();
+        assert!(!ended.status.success() && said.contains("it hangs") && kept.len() == 1, "{kept:?} {ended:?}");
+        assert!(said.contains(&kept[0]), "{said}");
         fs::remove_dir_all(folder).unwrap();
     }
 }
