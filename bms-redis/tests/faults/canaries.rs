@@ -35,6 +35,8 @@ async fn what_fails_in_redis_names_no_user() {
         &["RPUSH", &seats, CANARY],
         &["DEL", &records],
     ];
+    // A show that was sold, which the sweeper looks after.
+    rig.buy(CANARY, &[39], 99).await.unwrap();
     let mut said = Vec::new();
     for (seed, corruption) in (1..).zip(corruptions) {
         server.command::<()>(&["FLUSHALL"]).unwrap();
@@ -46,10 +48,14 @@ async fn what_fails_in_redis_names_no_user() {
         said.extend(rig.place(CANARY, &[4 * seed + 2], 2 * seed + 1).await.err().map(|error| all_of(&error)));
         said.extend(rig.order(CANARY, 2 * seed).await.err().map(|error| all_of(&error)));
         said.extend(rig.service.seat_map_fresh(&show()).await.err().map(|error| all_of(&error)));
+        // It writes into the log what it cannot do.
+        said.extend(rig.service.sweep(100).await.err().map(|error| all_of(&error)));
         said.extend(rig.holds.get(&[hold_id(2 * seed)]).await.err().map(|error| all_of(&error)));
     }
     assert!(said.len() >= 8, "what was to fail did not: {said:?}");
     let logged = std::fs::read_to_string(log.path()).unwrap();
+    let failed = logged.lines().filter(|line| line.contains("a show was not reconciled") && line.contains("a script failed"));
+    assert!(failed.count() >= 3, "what failed is not in the log, so that it proves nothing: {logged}");
     for text in said.iter().chain([&logged]) {
         assert!(!text.contains("canary"), "{text}");
     }
