@@ -1,5 +1,6 @@
 //! Listening, and going down in good order.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,11 +15,25 @@ use super::Failure;
 /// How long running requests may take to finish when the server goes down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Listens where it is told to.
+/// How long the network may take to say that what was sent has arrived; after so long it is asked whether there is still
+/// somebody. Whole seconds.
+const ACKNOWLEDGE: Duration = Duration::from_secs(30);
+
+/// Listens where it is told to. The operating system ends connections whose other side says nothing any more.
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address)
+    listen_with(ACKNOWLEDGE, address)
         .await
         .map_err(|error| Failure::Refused(format!("cannot listen on {address}: {error}; choose another address with --listen")))
+}
+
+async fn listen_with(acknowledge: Duration, address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    // What is accepted has the options of what it was accepted from.
+    let socket = SockRef::from(&listener);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(acknowledge).with_interval(acknowledge / 3))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(acknowledge))?;
+    Ok(listener)
 }
 
 /// How long clients may keep what is theirs to give.
@@ -29,13 +44,9 @@ struct Patience {
     /// For the head of each further request, counted from the answer before: longer than a balancer in front keeps a connection
     /// that nobody uses (a minute is usual), or it would find some of them closed under its requests.
     next: Duration,
-    /// For the network to say that what was sent has arrived; after so long it is asked whether there is still somebody. Whole
-    /// seconds.
-    acknowledge: Duration,
 }
 
-const PATIENCE: Patience =
-    Patience { first: Duration::from_secs(10), next: Duration::from_secs(75), acknowledge: Duration::from_secs(30) };
+const PATIENCE: Patience = Patience { first: Duration::from_secs(10), next: Duration::from_secs(75) };
 
 /// Serves until SIGTERM or Ctrl-C, and then until every running request has ended, or the time for that is over. A client that
 /// is slow, silent or gone keeps its connection for a bounded time; the bodies of requests are the router's, which bounds them.
@@ -45,13 +56,6 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, shutdown: Shutdown
 }
 
 async fn serve_with(patience: Patience, listener: TcpListener, app: Router, shutdown: Shutdown) -> Result<(), Failure> {
-    // What is accepted has the options of what it was accepted from.
-    let socket = SockRef::from(&listener);
-    let probe = TcpKeepalive::new().with_time(patience.acknowledge).with_interval(patience.acknowledge / 3);
-    socket.set_tcp_keepalive(&probe)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(patience.acknowledge))?;
-
     let handle = Handle::new();
     let (begun, ends) = (shutdown.clone(), handle.clone());
     tokio::spawn(async move {
@@ -108,9 +112,14 @@ pub(crate) async fn asked_to_end() {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body;
     use axum::routing::get;
+    use futures::stream;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
+    use tokio::sync::mpsc;
 
     use super::*;
 
@@ -127,7 +136,7 @@ mod tests {
         let (short, shutdown) = (Duration::from_millis(300), Shutdown::new());
         let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let patience = Patience { first: short, next: short, ..PATIENCE };
+        let patience = Patience { first: short, next: short };
         let app = Router::new().route("/", get(async || "here"));
         let server = tokio::spawn(serve_with(patience, listener, app, shutdown.clone()));
 
@@ -142,5 +151,57 @@ mod tests {
 
         shutdown.begin();
         server.await.unwrap().unwrap();
+    }
+
+    /// Tells of its end.
+    struct Running(mpsc::UnboundedSender<()>);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            _ = self.0.send(());
+        }
+    }
+
+    /// One that asks for much and takes none of it is to the server as one whose machine was switched off.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_client_that_acknowledges_nothing_is_let_go() {
+        let (ends, mut ended) = mpsc::unbounded_channel();
+        // An answer that only ends with its connection.
+        let endless = move || {
+            let running = Running(ends.clone());
+            let bytes = stream::repeat_with(move || {
+                _ = &running;
+                Ok::<_, Infallible>(vec![b' '; 64 * 1024])
+            });
+            async { Body::from_stream(bytes) }
+        };
+        let shutdown = Shutdown::new();
+        let listener = listen_with(Duration::from_secs(3), SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let app = Router::new().route("/", get(endless));
+        let server = tokio::spawn(serve_with(PATIENCE, listener, app, shutdown.clone()));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        client.read_exact(&mut [0; 12]).await.unwrap();
+
+        let ended = tokio::time::timeout(Duration::from_secs(20), ended.recv()).await;
+        assert_eq!(ended, Ok(Some(())), "it still has its connection");
+        drop(client);
+        shutdown.begin();
+        server.await.unwrap().unwrap();
+    }
+
+    /// Whoever is gone without a word while nothing is sent to him, as on a live map, is asked after.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn every_connection_asks_after_its_client() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (accepted, _) = accepted.unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
     }
 }

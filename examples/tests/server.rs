@@ -148,6 +148,18 @@ fn a_log_that_nobody_reads_ends_nothing() {
     assert!(server.process().wait().unwrap().success());
 }
 
+/// The address of its connection is what counts, whatever a client says of where it comes from.
+#[test]
+fn what_a_client_says_of_its_address_counts_for_nothing() {
+    let server = Server::start(&["--rate-limit", "1/h"]);
+    let from = |address: &str| {
+        let told = format!("X-Forwarded-For: {address}\r\nForwarded: for={address}\r\nX-Real-IP: {address}");
+        ask(&server, &format!("GET /movies HTTP/1.1\r\n{told}"))
+    };
+    assert!(from("198.51.100.7").starts_with("HTTP/1.1 200"));
+    assert!(from("198.51.100.8").starts_with("HTTP/1.1 429"));
+}
+
 /// A request that is running when the server is told to go down is finished, a new one is refused, and the server ends by
 /// itself. Nothing here waits for time to pass: the end of a live seat map tells that going down has begun.
 #[test]
