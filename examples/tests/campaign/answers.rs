@@ -190,10 +190,12 @@ impl Answers<'_> {
         self.struck.iter().any(|struck| struck.fault.loses_data(self.kind) && struck.began < to && struck.ended > from)
     }
 
-    /// Whether Redis may have been out of reach during a request.
+    /// Whether Redis may have been out of reach during a request; as it is for a server that was stopped, and finds when it goes on that
+    /// its calls have run out of time.
     fn is_hidden_from(&self, exchange: &Exchange) -> bool {
-        let hides = |struck: &&Struck| struck.began < exchange.ended && struck.ended > exchange.began;
-        self.struck.iter().filter(|struck| struck.fault.hides_data()).any(|struck| hides(&struck))
+        let hides = |fault: Fault| fault.hides_data() || fault == Fault::PauseServer(exchange.booth);
+        let during = |struck: &&Struck| struck.began < exchange.ended && struck.ended > exchange.began;
+        self.struck.iter().filter(during).any(|struck| hides(struck.fault))
     }
 
     /// P6: one key, one answer, told again as such; unless Redis, where the keys are, has lost it meanwhile, or one of the two requests
@@ -548,6 +550,12 @@ mod tests {
         assert_eq!(broken_while(&two, &[struck(Fault::Fill, 0)]), [""; 0], "the first was not kept");
         assert_eq!(broken_while(&two, &[struck(Fault::Fill, 5)]), [""; 0], "the second was carried out without its key");
         assert_eq!(broken_while(&two, &[struck(Fault::Fill, 2)]), ["P6"], "neither was");
+        assert_eq!(
+            broken_while(&two, &[struck(Fault::PauseServer(0), 0)]),
+            [""; 0],
+            "when it went on, it was too late to keep the first"
+        );
+        assert_eq!(broken_while(&two, &[struck(Fault::PauseServer(1), 0)]), ["P6"], "another server was stopped");
     }
 
     #[test]
