@@ -43,7 +43,10 @@ pub(crate) fn print(bench: &Bench) {
         }
     });
     println!("\nOrders of two seats, {CONNECTIONS} connections, medians of {} rounds", bench.scale.rounds);
-    head(&["orders in the table", "made /s", "log bytes each", "confirmed /s", "log bytes each", "read by id /s"]);
+    println!(
+        "After a checkpoint Postgres logs each page whole that it changes for the first time: on and off shows what that costs."
+    );
+    head(&["orders in the table", "whole pages", "made /s", "log bytes each", "confirmed /s", "log bytes each", "read by id /s"]);
     let log =
         || -> f64 { bench.server.psql_in(&database, "select pg_current_wal_lsn() - '0/0'").unwrap().trim().parse().unwrap() };
     let (mut filled, mut sold) = (0, 0);
@@ -55,26 +58,31 @@ pub(crate) fn print(bench: &Bench) {
             filled = to;
         }
         bench.server.psql_in(&database, "vacuum analyze").unwrap();
-        bench.server.psql_in(&database, "checkpoint").unwrap();
-        let count = bench.scale.orders / 4;
-        let (mut made, mut paid, mut read) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut to_make, mut to_confirm) = (Vec::new(), Vec::new());
-        for _ in 0..bench.scale.rounds {
-            let before = sold;
-            sold += count;
-            let run = |what: fn(PostgresOrders, u64) -> futures::future::BoxFuture<'static, ()>| {
-                let store = store.clone();
-                bench.run(CONNECTIONS, count, move |n| what(store.clone(), before + n)).rate
-            };
-            let at_first = log();
-            made.push(run(|store, n| Box::pin(async move { create(&store, &wish(n)).await })));
-            let between = log();
-            paid.push(run(|store, n| Box::pin(async move { confirm(&store, n, wish(n).id).await })));
-            to_make.push((between - at_first) / count as f64);
-            to_confirm.push((log() - between) / count as f64);
-            read.push(run(|store, n| Box::pin(async move { assert!(store.get(wish(n).id).await.unwrap().is_some()) })));
+        for whole_pages in ["on", "off"] {
+            let set = format!("alter system set full_page_writes = {whole_pages}");
+            for statement in [&set, "select pg_reload_conf()", "checkpoint"] {
+                bench.server.psql_in(&database, statement).unwrap();
+            }
+            let count = bench.scale.orders / 4;
+            let (mut made, mut paid, mut read) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut to_make, mut to_confirm) = (Vec::new(), Vec::new());
+            for _ in 0..bench.scale.rounds {
+                let before = sold;
+                sold += count;
+                let run = |what: fn(PostgresOrders, u64) -> futures::future::BoxFuture<'static, ()>| {
+                    let store = store.clone();
+                    bench.run(CONNECTIONS, count, move |n| what(store.clone(), before + n)).rate
+                };
+                let at_first = log();
+                made.push(run(|store, n| Box::pin(async move { create(&store, &wish(n)).await })));
+                let between = log();
+                paid.push(run(|store, n| Box::pin(async move { confirm(&store, n, wish(n).id).await })));
+                to_make.push((between - at_first) / count as f64);
+                to_confirm.push((log() - between) / count as f64);
+                read.push(run(|store, n| Box::pin(async move { assert!(store.get(wish(n).id).await.unwrap().is_some()) })));
+            }
+            let cells = [made, to_make, paid, to_confirm, read].map(|figures| format!("{:.0}", median(figures)));
+            row(&[&[size.to_string(), whole_pages.to_owned()], &cells[..]].concat());
         }
-        let cells = [made, to_make, paid, to_confirm, read].map(|figures| format!("{:.0}", median(figures)));
-        row(&[&[size.to_string()], &cells[..]].concat());
     }
 }
