@@ -1,5 +1,6 @@
 //! What a gateway's event says of a request, taken out with care: a client writes most of it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::body::{Body, Bytes};
@@ -64,7 +65,7 @@ impl Arrival {
                 only_all_values(&mut event.multi_value_headers, &mut event.headers);
                 let query = all_values(&mut event.multi_value_query_string_parameters, &mut event.query_string_parameters);
                 // A load balancer hands them on as they came.
-                let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let query: Vec<String> = pairs(&query).map(|(name, value)| format!("{name}={value}")).collect();
                 let forwarded = event.multi_value_headers.get("x-forwarded-for").or(event.headers.get("x-forwarded-for"));
                 // The balancer appends whom it speaks to; what stands before is what that client says.
                 let client = forwarded.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
@@ -124,9 +125,14 @@ fn all_values(all: &mut QueryMap, last: &mut QueryMap) -> QueryMap {
 
 /// A query whose names and values were decoded by the gateway.
 fn encoded(query: &QueryMap) -> String {
-    let pairs: Vec<String> =
-        query.iter().map(|(name, value)| format!("{}={}", percent_encoded(name, false), percent_encoded(value, false))).collect();
-    pairs.join("&")
+    let pair = |(name, value): (String, String)| format!("{}={}", percent_encoded(&name, false), percent_encoded(&value, false));
+    pairs(query).map(pair).collect::<Vec<_>>().join("&")
+}
+
+/// The names with each of their values. The map's own iterator panics over a name that has none.
+fn pairs(query: &QueryMap) -> impl Iterator<Item = (String, String)> {
+    let query: BTreeMap<String, Vec<String>> = serde_json::to_value(query).and_then(serde_json::from_value).unwrap_or_default();
+    query.into_iter().flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)))
 }
 
 /// The path behind the stage of an HTTP API. Function URLs and the stage `$default` have none in front; a REST API never has.

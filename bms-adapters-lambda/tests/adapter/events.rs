@@ -41,6 +41,14 @@ async fn headers_queries_and_ids_arrive_as_they_were_sent() {
     sent["multiValueQueryStringParameters"] = json!({"limit": ["1", "2"]});
     ask(&movies, &sent).await.is_problem(400, "malformed-request");
 
+    // A name of which there is no value is not there, for a load balancer as well.
+    let mut balanced = recorded("alb-hold");
+    (balanced["httpMethod"], balanced["path"], balanced["body"]) = ("GET".into(), "/movies".into(), "".into());
+    for mut sent in [sent, balanced] {
+        sent["multiValueQueryStringParameters"] = json!({"city": [], "limit": ["1"]});
+        assert_eq!(ask(&movies, &sent).await.is(200).json()["movies"][0]["movieId"], "film");
+    }
+
     // Two of a header that may be there once are two, though the event has the last by itself, too.
     let mut sent = recorded("v1-hold");
     let token = sent["headers"]["authorization"].clone();
