@@ -19,7 +19,7 @@ const REPEATS: u32 = 8;
 
 /// What a statement does when its answer is lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Effect {
+pub(crate) enum Effect {
     /// Nothing: it may be asked again.
     Reads,
     /// It may have been done.
@@ -115,12 +115,16 @@ impl Postgres {
 
     /// Changes something, in one step. Never sent again when it may have been done.
     pub(crate) async fn write<'q>(&self, statement: impl Fn() -> Query<'q>) -> Result<Vec<PgRow>, Failed> {
-        self.write_if(|| Some(statement())).await
+        self.run(self.connections(), Effect::Writes, || Some(statement())).await
     }
 
-    /// The same, unless there is nothing to be done any more when there is a connection for it.
-    pub(crate) async fn write_if<'q>(&self, statement: impl Fn() -> Option<Query<'q>>) -> Result<Vec<PgRow>, Failed> {
-        self.run(self.connections(), Effect::Writes, statement).await
+    /// Either of these, unless there is nothing to be asked for any more when there is a connection for it.
+    pub(crate) async fn ask_if<'q>(
+        &self,
+        effect: Effect,
+        statement: impl Fn() -> Option<Query<'q>>,
+    ) -> Result<Vec<PgRow>, Failed> {
+        self.run(self.connections(), effect, statement).await
     }
 
     async fn run<'q>(
@@ -193,7 +197,7 @@ impl Postgres {
 }
 
 impl Effect {
-    fn lost(self, source: Option<sqlx::Error>) -> StoreError {
+    pub(crate) fn lost(self, source: Option<sqlx::Error>) -> StoreError {
         let source = source.map(|error| Box::new(error) as BoxError);
         match self {
             Self::Reads => StoreError::Unavailable { store: STORE, source },

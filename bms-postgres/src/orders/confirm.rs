@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use super::gather::Call;
 use super::{OrderSql, row};
 use crate::codec::number;
-use crate::run::millis;
+use crate::run::{Effect, millis};
 use crate::statements::{Query, query};
 
 /// A payment for an order.
@@ -36,6 +36,8 @@ pub(super) enum Want {
 impl Call for Confirm {
     type Done = Order;
     type Want = Want;
+
+    const EFFECT: Effect = Effect::Writes;
 
     fn order(&self) -> OrderId {
         self.report.order

@@ -19,7 +19,7 @@ use super::gather::Call;
 use super::{ATTEMPTS, OrderSql, PostgresOrders};
 use crate::codec::{escaped, get, instant, parsed, seats, shard};
 use crate::error::{STORE, broken};
-use crate::run::{Failed, millis};
+use crate::run::{Effect, Failed, millis};
 use crate::statements::{Query, query};
 
 /// How often an order is refused for a constraint with nothing in its way to be seen: once because it was there for a moment.
@@ -56,6 +56,8 @@ pub(super) enum Want {
 impl Call for Create {
     type Done = Made;
     type Want = Want;
+
+    const EFFECT: Effect = Effect::Writes;
 
     fn order(&self) -> OrderId {
         self.0.id

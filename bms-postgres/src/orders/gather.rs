@@ -31,7 +31,7 @@ use super::{OrderSql, row};
 use crate::config::servers_patience;
 use crate::connection::Postgres;
 use crate::error::STORE;
-use crate::run::{Failed, is_for_its_own_sake};
+use crate::run::{Effect, Failed, is_for_its_own_sake};
 use crate::statements::Query;
 
 /// The most calls of one statement.
@@ -46,6 +46,8 @@ pub(super) trait Call: Send + Sync + 'static {
     type Done: Send + 'static;
     /// What no two calls of one statement may want.
     type Want: Eq + Hash;
+
+    const EFFECT: Effect;
 
     /// Which order it is about.
     fn order(&self) -> OrderId;
@@ -147,7 +149,7 @@ impl<C: Call> Gather<C> {
                 }
             };
             if !present.0.leaves() {
-                return Err(StoreError::outcome_unknown(STORE).into());
+                return Err(C::EFFECT.lost(None).into());
             }
             if !in_time {
                 return Err(StoreError::unavailable(STORE).into());
@@ -157,7 +159,7 @@ impl<C: Call> Gather<C> {
 
     /// Does a call by itself.
     pub(super) async fn alone(&self, call: &C, until: Instant) -> Result<Option<C::Done>, Failed> {
-        let rows = self.postgres.by(until).write(|| self.statement(&[call], until)).await?;
+        let rows = self.postgres.by(until).ask_if(C::EFFECT, || Some(self.statement(&[call], until))).await?;
         Ok(rows.first().map(C::done).transpose()?)
     }
 
@@ -193,7 +195,7 @@ impl<C: Call> Gather<C> {
                 together.iter().filter(|waiting| waiting.fate.goes()).map(|waiting| waiting.call.as_ref()).collect();
             (!calls.is_empty()).then(|| self.statement(&calls, until))
         };
-        self.postgres.by(until).write_if(statement).await
+        self.postgres.by(until).ask_if(C::EFFECT, statement).await
     }
 
     fn statement<'q>(&self, calls: &[&C], until: Instant) -> Query<'q> {
@@ -203,9 +205,15 @@ impl<C: Call> Gather<C> {
     }
 }
 
-/// What came of each order. One that cannot be read is done, as the others are: only its own caller is told.
-fn by_order<C: Call>(rows: &[PgRow]) -> HashMap<OrderId, Result<C::Done, StoreError>> {
-    rows.iter().filter_map(|row| Some((row::order_id(row, "id").ok()?, C::done(row)))).collect()
+/// What came of each order, for each who asked. One that cannot be read is done, as the others are: only its own caller is told.
+fn by_order<C: Call>(rows: &[PgRow]) -> HashMap<OrderId, Vec<Result<C::Done, StoreError>>> {
+    let mut done = HashMap::<_, Vec<_>>::new();
+    for row in rows {
+        if let Ok(id) = row::order_id(row, "id") {
+            done.entry(id).or_default().push(C::done(row));
+        }
+    }
+    done
 }
 
 /// Gives calls the answer to their statement.
@@ -213,7 +221,7 @@ fn answer<C: Call>(together: Vec<Waiting<C>>, rows: Result<Vec<PgRow>, Failed>) 
     match rows {
         Ok(rows) => {
             let mut done = by_order::<C>(&rows);
-            tell(together, |call| Answer::Its(done.remove(&call.order()).transpose().map_err(Failed::Store)));
+            tell(together, |call| Answer::Its(done.get_mut(&call.order()).and_then(Vec::pop).transpose().map_err(Failed::Store)));
         }
         Err(failed) if together.len() == 1 => {
             let mut failed = Some(failed);

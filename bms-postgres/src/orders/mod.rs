@@ -4,6 +4,7 @@ mod confirm;
 mod create;
 mod end;
 mod gather;
+mod look;
 mod outbox;
 mod row;
 mod settle;
@@ -24,7 +25,8 @@ use sqlx::postgres::PgRow;
 
 use self::confirm::Confirm;
 use self::create::Create;
-use self::gather::Gather;
+use self::gather::{Call as _, Gather};
+use self::look::Look;
 use crate::codec::{escaped, get, instant, money, number, parsed, seats, shard, user};
 use crate::connection::Postgres;
 use crate::error::broken;
@@ -39,8 +41,8 @@ const ATTEMPTS: usize = 32;
 ///
 /// After `OutcomeUnknown` the same call again finds out: every one of them can be repeated.
 ///
-/// Cheap to clone, and to be cloned: orders that are made, or paid for, through clones at the same time go to the server as one
-/// statement, at a fraction of the cost. A call needs a tokio runtime, in which it may leave a task until the server has answered.
+/// Cheap to clone, and to be cloned: orders that are made, paid for, or looked at through clones at the same time go to the server as
+/// one statement, at a fraction of the cost. A call needs a tokio runtime, in which it may leave a task until the server has answered.
 /// That task sends the calls of others too, and a connection belongs to the runtime that opened it: so a store wants one runtime,
 /// and one that is driven as long as the store is used.
 ///
@@ -51,6 +53,7 @@ pub struct PostgresOrders {
     sql: Arc<OrderSql>,
     creates: Arc<Gather<Create>>,
     confirms: Arc<Gather<Confirm>>,
+    looks: Arc<Gather<Look>>,
     /// Expires orders, and waits for those that somebody else is changing.
     expire_in_turn: Arc<str>,
     events: Arc<outbox::OutboxSql>,
@@ -78,7 +81,8 @@ impl PostgresOrders {
         let expire_in_turn = sql.expire.replace(" skip locked", "").into();
         let creates = Arc::new(Gather::new(postgres.clone(), sql.clone()));
         let confirms = Arc::new(Gather::new(postgres.clone(), sql.clone()));
-        Self { postgres, sql, creates, confirms, expire_in_turn, events }
+        let looks = Arc::new(Gather::new(postgres.clone(), sql.clone()));
+        Self { postgres, sql, creates, confirms, looks, expire_in_turn, events }
     }
 
     /// The same, for a call of several statements.
@@ -87,7 +91,7 @@ impl PostgresOrders {
     }
 
     async fn rows_of(&self, id: OrderId) -> Result<Vec<PgRow>, StoreError> {
-        self.postgres.read(|| query(&self.sql.get).bind(self.postgres.now()).bind(number(id.shard())).bind(id.uuid())).await
+        self.postgres.read(|| Look::statement(&[&Look(id)], &self.sql, self.postgres.now(), Duration::ZERO)).await
     }
 }
 
@@ -98,7 +102,7 @@ impl OrderStore for PostgresOrders {
     }
 
     async fn get(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
-        self.rows_of(id).await?.first().map(row::order_of_now).transpose()
+        self.looks.ask(Look(id), self.postgres.until()).await.map_err(Failed::unexpected)
     }
 
     async fn by_holds(&self, holds: &[HoldId]) -> Result<Vec<Option<Order>>, StoreError> {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use bms_domain::order::Order;
 use bms_domain::store::{Creation, NewOrder, OrderStore as _, Settled, StoreError};
 use bms_domain::testing::sample;
 use bms_postgres::testing::{Proxy, Server};
@@ -49,6 +50,25 @@ async fn many_callers_are_few_statements() {
     assert_eq!(sent, 4, "256 payments, 64 a statement");
     assert_eq!(beside.audit().await.unwrap().confirmed, 257);
     assert_sound(&beside).await;
+}
+
+/// P11: an order is looked at again when the answer is lost, for all who look.
+#[tokio::test]
+async fn many_looks_are_few_statements() {
+    let (proxy, store, _) = behind_a_proxy(Duration::from_secs(30)).await;
+    begun(&store).await;
+    store.get(id(1)).await.unwrap();
+    let looks = || join_all((1_u32..=256).map(|n| store.get(id(n % 2 + 1))));
+    let (sent, answers) = statements(&proxy, looks()).await;
+    let found = |answers: &[Result<Option<Order>, StoreError>]| {
+        answers.iter().map(|answer| answer.as_ref().unwrap().is_some()).eq((1..=256).map(|n| n % 2 == 0))
+    };
+    assert!(found(&answers), "{answers:?}");
+    assert_eq!(sent, 4, "256 looks, 64 a statement");
+    proxy.drop_reply_of("asked as materialized (");
+    let (sent, answers) = statements(&proxy, looks()).await;
+    assert!(found(&answers), "{answers:?}");
+    assert_eq!(sent, 5, "one of them again");
 }
 
 /// What is in somebody's way costs a look for him, and nothing for those beside him.
@@ -100,14 +120,15 @@ async fn a_server_that_refuses_everybody_is_asked_once() {
 async fn for_nobody_nothing_is_sent() {
     let (proxy, store, _) = behind_a_proxy(Duration::from_secs(30)).await;
     begun(&store).await;
-    // Both connections are made, and the look is prepared on both.
-    join_all([1, 1].map(|n| store.get(id(n)))).await;
+    // Both connections are made, and the look at holds is prepared on both.
+    let holds = [wish(1).hold];
+    join_all([1, 2].map(|_| store.by_holds(&holds))).await;
     let before = proxy.statements();
     let (sent, ()) = statements(&proxy, async {
         proxy.hold_replies();
         let reads = [1, 2].map(|n| {
             let store = store.clone();
-            tokio::spawn(async move { store.get(id(n)).await })
+            tokio::spawn(async move { store.by_holds(&[wish(n).hold]).await })
         });
         support::until("connections that wait", async || proxy.statements() == before + 2).await;
         let unwanted = wish(10);

@@ -24,7 +24,7 @@ const ROWS: u64 = 200;
 /// A call for the `n`-th order.
 type Call = for<'a> fn(&'a PostgresOrders, u32) -> BoxFuture<'a, ()>;
 
-const CALLS: [(&str, Call); 24] = [
+const CALLS: [(&str, Call); 25] = [
     ("create", |store, n| Box::pin(async move { drop(store.create(&wish(n + 1_000)).await.unwrap()) })),
     ("create where seats are taken", |store, n| {
         Box::pin(async move {
@@ -63,6 +63,7 @@ const CALLS: [(&str, Call); 24] = [
         })
     }),
     ("get", |store, n| Box::pin(async move { drop(store.get(id(n)).await.unwrap()) })),
+    ("get together", |store, n| Box::pin(async move { drop(join_all((0..4).map(|other| store.get(id(n + other % 2)))).await) })),
     ("by_holds", |store, n| Box::pin(async move { drop(store.by_holds(&[wish(n).hold]).await.unwrap()) })),
     ("by_ticket", |store, n| Box::pin(async move { drop(store.by_ticket(&sample::ticket(n).code).await.unwrap()) })),
     ("list", |store, n| Box::pin(async move { drop(store.list(&sample::user("ann"), Some(id(n)), 10).await.unwrap()) })),

@@ -137,6 +137,25 @@ async fn an_order_that_cannot_be_read_spares_its_neighbours() {
     assert_eq!(case.postgres.audit().await.unwrap().confirmed, 4);
 }
 
+/// Each is told of the order that he asked for, also when another asks for the same one, or there is none.
+#[tokio::test]
+async fn orders_are_looked_at_together() {
+    let case = support::case(&ManualClock::default()).await;
+    let store = orders(&case.postgres);
+    assert_eq!(made(&create(&store, &[wish(1), wish(2), wish(3)]).await), [true; 3]);
+    let damaged = format!("update bms.orders set owner = repeat('x', 1000) where id = '{}'", id(3).uuid());
+    case.sql(&damaged).await.unwrap();
+    let looks = join_all([2, 1, 3, 4, 2, 2, 3].map(|n| store.get(id(n)))).await;
+    for (place, n) in [(0, 2), (1, 1), (4, 2), (5, 2)] {
+        let order = looks[place].as_ref().unwrap().as_ref().unwrap();
+        assert_eq!((order.id, &order.seats), (id(n), &wish(n).seats), "{looks:?}");
+    }
+    assert!(matches!(looks[3], Ok(None)), "{looks:?}");
+    for place in [2, 6] {
+        assert!(matches!(looks[place], Err(StoreError::Broken { .. })), "{looks:?}");
+    }
+}
+
 /// Somebody keeps a lock that one order needs: the others do not wait for it.
 #[tokio::test]
 async fn an_order_that_has_to_wait_waits_alone() {
