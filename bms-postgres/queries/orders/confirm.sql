@@ -18,6 +18,8 @@ with asked as materialized (
         where o.shard = a.shard and o.id = a.id and case
             when $11::integer is not null then o.version = $11
             else o.state = 'PAYMENT_PENDING' and o.expires_at > {now} and o.amount = a.amount and o.currency = a.currency
+                -- Changed while its lock was waited for: what is read of its payments here would be of before.
+                and o.version = (select seen.version from bms.orders seen where seen.shard = a.shard and seen.id = a.id offset 0)
                 and not exists (select from bms.payments p where p.shard = a.shard and p.order_id = a.id and p.key = a.key offset 0)
                 and not exists (select from bms.payment_notices n where n.id = a.notice offset 0)
                 and not exists (select from bms.tickets t where t.code = a.code offset 0)

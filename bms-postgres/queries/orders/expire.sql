@@ -10,6 +10,8 @@ with due as (
         select * from bms.orders o where o.shard = asked.shard and o.id = asked.id offset 0 for update skip locked
     ) as o
     where o.state = 'PAYMENT_PENDING' and o.expires_at <= {now}
+        -- Changed since this began: what is read of its payments here would be of before.
+        and o.version = (select seen.version from bms.orders seen where seen.shard = o.shard and seen.id = o.id offset 0)
 ), expired as (
     update bms.orders o
     set state = 'EXPIRED', state_at = o.expires_at, version = o.version + 1, events = o.events + 1

@@ -66,6 +66,32 @@ async fn a_refund_that_was_decided_meanwhile_stands() {
     assert_sound(&case.postgres).await;
 }
 
+/// P4: whoever is sold his seats is told of other money that is to be given back, however close the reports come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_was_decided_meanwhile_is_told_with_the_sale() {
+    let clock = ManualClock::default();
+    let case = case(&clock).await;
+    let store = orders(&case.postgres);
+    store.create(&wish(1)).await.unwrap();
+    let lock = case.schema.open("select from bms.orders for update").await;
+    let wrong = tokio::spawn({
+        let store = store.clone();
+        async move { store.settle(&report(1, "pay-2", PaymentStatus::Succeeded, sample::euro(2_499)), &sample::ticket(2)).await }
+    });
+    support::until("a report that waits", async || waiting(&case).await == 1).await;
+    let right = tokio::spawn({
+        let store = store.clone();
+        async move { store.settle(&paid(1), &sample::ticket(1)).await }
+    });
+    support::until("two reports that wait", async || waiting(&case).await == 2).await;
+    drop(lock);
+    assert_eq!(wrong.await.unwrap().unwrap().settled, Settled::RefundDue(RefundReason::WrongAmount));
+    let sale = right.await.unwrap().unwrap();
+    assert_eq!(sale.settled, Settled::Confirmed);
+    assert!(sale.order.unwrap().refund_due);
+    assert_sound(&case.postgres).await;
+}
+
 /// P4, P7: an order that was paid while its owner was just giving it up is sold, and he is told so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_was_paid_meanwhile_is_not_given_up() {
