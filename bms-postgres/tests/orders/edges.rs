@@ -138,6 +138,34 @@ async fn seats_of_an_order_that_is_being_changed_are_waited_for() {
     assert_sound(&case.postgres).await;
 }
 
+/// P4: an order that expires tells of money to be given back that came to light while its end was on the way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_was_decided_meanwhile_is_told_with_the_end() {
+    let clock = ManualClock::default();
+    let case = case(&clock).await;
+    let store = orders(&case.postgres);
+    store.create(&wish(1)).await.unwrap();
+    let lock = case.schema.open("select from bms.orders for update").await;
+    let wrong = tokio::spawn({
+        let store = store.clone();
+        async move { store.settle(&report(1, "pay-2", PaymentStatus::Succeeded, sample::euro(2_499)), &sample::ticket(2)).await }
+    });
+    support::until("a report that waits", async || waiting(&case).await == 1).await;
+    clock.advance(TTL);
+    let rival = NewOrder { seats: wish(1).seats, ..wish(2) };
+    let making = tokio::spawn({
+        let store = store.clone();
+        async move { store.create(&rival).await }
+    });
+    support::until("one who wants its seats, too", async || waiting(&case).await == 2).await;
+    drop(lock);
+    assert_eq!(wrong.await.unwrap().unwrap().settled, Settled::RefundDue(RefundReason::WrongAmount));
+    assert!(matches!(making.await.unwrap().unwrap(), Creation::Created(_)));
+    let told = "select from bms.order_changes where kind = 'order.expired' and refund_due";
+    assert_eq!(case.sql(told).await, Ok(1));
+    assert_sound(&case.postgres).await;
+}
+
 /// P11: what the server gives up for another's sake, in a deadlock or where two transactions cannot both be, is done all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_was_given_up_for_anothers_sake_is_done_all_the_same() {
