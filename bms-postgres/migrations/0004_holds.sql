@@ -273,7 +273,8 @@ begin
 end
 $$;
 
--- Locks the show of a hold; null when there is no such hold.
+-- Locks the show of a hold; null when there is no such hold. Who enters so reads the hold by its show, too: one that is placed
+-- just now is none of a show that was not locked.
 create function bms.hold_enter_by(given timestamptz, the_shard smallint, the_id uuid) returns bms.hold_shows language plpgsql as $$
 declare
     the_show text;
@@ -308,7 +309,7 @@ create function bms.hold_release(
 declare
     room bms.hold_shows := bms.hold_enter_by(given, the_shard, the_id);
 begin
-    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
+    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id and h.show_id = room.show_id;
     changed := (hold.state = 'HELD' and hold.order_id is null and hold.owner = coalesce(by_owner, hold.owner)) is true;
     if changed then
         hold.state := 'RELEASED';
@@ -330,7 +331,7 @@ declare
     room bms.hold_shows := bms.hold_enter_by(given, the_shard, the_id);
     till timestamptz;
 begin
-    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
+    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id and h.show_id = room.show_id;
     -- While it is linked its end moves, so that it tells whether anybody has asked since.
     till := greatest(
         hold.ends_at + case when hold.order_id is null then interval '0' else interval '1 millisecond' end,
@@ -356,7 +357,7 @@ create function bms.hold_end_checkout(
 declare
     room bms.hold_shows := bms.hold_enter_by(given, the_shard, the_id);
 begin
-    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
+    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id and h.show_id = room.show_id;
     changed := (hold.state = 'HELD' and hold.order_id = the_order) is true;
     if changed then
         hold.state := case when hold.own_end <= room.at then 'EXPIRED' else 'HELD' end;
@@ -379,7 +380,7 @@ create function bms.hold_give_back(
 declare
     room bms.hold_shows := bms.hold_enter_by(given, the_shard, the_id);
 begin
-    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id;
+    select * into hold from bms.holds h where h.shard = the_shard and h.id = the_id and h.show_id = room.show_id;
     changed := (hold.state = 'HELD' and hold.order_id = the_order and hold.ends_at = until) is true;
     if changed then
         hold.state := 'RELEASED';

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bms_domain::store::{HoldChange, HoldStore as _, PlaceHold, Placed};
 use bms_domain::testing::ManualClock;
+use bms_domain::time::Clock as _;
 use bms_postgres::PostgresHolds;
 use bms_postgres::testing::Server;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::kit::{TTL, by, checkout, fence, hold_id, holds, occupancy, prime, show, sold, wish};
+use crate::kit::{PATIENCE, TTL, by, checkout, fence, hold_id, holds, occupancy, order_id, prime, show, sold, wish};
 use crate::support;
 
 /// Processes that share a primed show, and the database that they share.
@@ -130,6 +131,53 @@ async fn sets_that_overlap_are_granted_whole_and_apart() {
     assert!(granted > 64, "only {granted} were granted");
     assert_eq!(occupancy(&rig.stores[0]).await.held.count(), 0);
     rig.audit();
+}
+
+/// P2: whoever asks for a hold that is placed just then finds it or not, and changes nothing when he says that he did not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_that_was_not_there_yet_is_not_changed() {
+    const COMMANDS: u32 = 4;
+    let clock = ManualClock::new();
+    let case = support::case_with(&clock, |config| config.deadline(PATIENCE).unwrap()).await;
+    let store = PostgresHolds::new(case.postgres.clone());
+    prime(&store, 48).await;
+    // Who looks for a hold waits at a gate when he has looked.
+    let gate = "create table bms.gate ();
+        alter function bms.hold_enter_by(timestamptz, smallint, uuid) rename to hold_enter_at_once;
+        create function bms.hold_enter_by(given timestamptz, the_shard smallint, the_id uuid) returns bms.hold_shows
+        language plpgsql as $$
+        declare room bms.hold_shows := bms.hold_enter_at_once(given, the_shard, the_id);
+        begin lock table bms.gate in access share mode; return room; end $$";
+    case.sql(gate).await.unwrap();
+    for command in 0..COMMANDS {
+        let closed = case.schema.open("lock table bms.gate in access exclusive mode").await;
+        let asks = tokio::spawn({
+            let (store, until) = (store.clone(), clock.now().plus(TTL));
+            async move {
+                let (hold, ann) = (hold_id(command), by("ann"));
+                match command {
+                    0 => store.release(hold, &ann).await,
+                    1 => store.begin_checkout(hold, &ann, &checkout(command)).await,
+                    2 => store.end_checkout(hold, order_id(command)).await,
+                    _ => store.give_back(hold, order_id(command), until).await,
+                }
+            }
+        });
+        let waiting = "select 1 from pg_locks where relation = 'bms.gate'::regclass and not granted";
+        support::until("one who waits at the gate", async || case.sql(waiting).await == Ok(1)).await;
+        assert!(matches!(store.place(&wish(command, "ann", &[command])).await.unwrap(), Placed::Placed(_)));
+        if command > 1 {
+            // What these would change is a hold with an order.
+            case.sql(&format!("update bms.holds set order_id = '{}' where {command} = any (seats)", order_id(command)))
+                .await
+                .unwrap();
+        }
+        let before = store.get(&[hold_id(command)]).await.unwrap();
+        drop(closed);
+        assert_eq!(asks.await.unwrap().unwrap(), HoldChange::NotFound);
+        assert_eq!(store.get(&[hold_id(command)]).await.unwrap(), before, "command {command}");
+    }
+    assert!(occupancy(&store).await.held.iter().eq(0..COMMANDS));
 }
 
 /// Everything at once while the clock moves: what is kept agrees with itself afterwards, and nothing is left when everybody's

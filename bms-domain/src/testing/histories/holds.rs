@@ -200,19 +200,22 @@ impl Player for Client {
     }
 
     fn next(&mut self, dice: &mut Dice) -> HoldCall {
-        let (number, by) = (dice.below(NUMBERS), self.user);
-        match dice.below(100) {
-            0..28 => HoldCall::Place { number, owner: by, seats: dice.one_or_two(SEATS) },
-            28..38 => HoldCall::Release { number, by },
-            38..50 => HoldCall::BeginCheckout { number, by },
-            50..54 => HoldCall::EndCheckout { number },
-            54..60 => self.give_back(),
-            60..72 => self.sell(),
-            72..77 => self.free(),
-            77..87 => HoldCall::Get { numbers: vec![number] },
-            87..90 => HoldCall::Counts,
-            _ => HoldCall::Occupancy,
-        }
+        let (any, number, by) = (dice.below(NUMBERS), self.number(dice), self.user);
+        let seats = dice.one_or_two(SEATS);
+        let usual = match dice.below(100) {
+            0..24 => None,
+            24..34 => Some(HoldCall::Release { number, by }),
+            34..48 => Some(HoldCall::BeginCheckout { number, by }),
+            48..53 => Some(HoldCall::EndCheckout { number }),
+            53..61 => self.give_back(),
+            61..72 => self.sell(),
+            72..80 => self.free(),
+            80..88 => Some(HoldCall::Get { numbers: vec![any] }),
+            88..91 => Some(HoldCall::Counts),
+            _ => Some(HoldCall::Occupancy),
+        };
+        // Who can't do that yet takes a step towards it.
+        usual.unwrap_or(HoldCall::Place { number: any, owner: by, seats })
     }
 
     fn learn(&mut self, call: &HoldCall, answer: &HoldAnswer) {
@@ -234,26 +237,30 @@ impl Player for Client {
 }
 
 impl Client {
-    fn give_back(&self) -> HoldCall {
+    /// Mostly of a hold that he was granted.
+    fn number(&self, dice: &mut Dice) -> Number {
+        let (any, own) = (dice.below(NUMBERS), dice.below(4) > 0);
+        self.holds.keys().next_back().copied().filter(|_| own).unwrap_or(any)
+    }
+
+    /// Gives back a hold that he linked, or links one.
+    fn give_back(&self) -> Option<HoldCall> {
         let linked = self.linked.iter().next_back();
-        linked.map_or(HoldCall::Occupancy, |(number, until)| HoldCall::GiveBack { number: *number, until: *until })
+        let link = || self.holds.keys().next_back().map(|number| HoldCall::BeginCheckout { number: *number, by: self.user });
+        linked.map(|(number, until)| HoldCall::GiveBack { number: *number, until: *until }).or_else(link)
     }
 
     /// Tells of a sale, if the durable store makes it.
-    fn sell(&self) -> HoldCall {
+    fn sell(&self) -> Option<HoldCall> {
         let mut sales = self.sales.lock();
         let sold = self.holds.iter().find(|(number, seats)| sales.confirm(**number, seats));
-        sold.map_or(HoldCall::Occupancy, |(number, seats)| HoldCall::MarkSold {
-            number: *number,
-            owner: self.user,
-            seats: seats.clone(),
-        })
+        sold.map(|(number, seats)| HoldCall::MarkSold { number: *number, owner: self.user, seats: seats.clone() })
     }
 
-    /// Tells of a cancellation: of a sale that he knows the hold store was told of.
-    fn free(&mut self) -> HoldCall {
-        let Some((number, seats)) = self.sold.pop_first() else { return HoldCall::Occupancy };
+    /// Tells of a cancellation, of a sale that he knows the hold store was told of; or of a sale.
+    fn free(&mut self) -> Option<HoldCall> {
+        let Some((number, seats)) = self.sold.pop_first() else { return self.sell() };
         self.sales.lock().cancel(number);
-        HoldCall::MarkFree { number, owner: self.user, seats }
+        Some(HoldCall::MarkFree { number, owner: self.user, seats })
     }
 }

@@ -213,15 +213,15 @@ impl Player for Client {
 
     fn next(&mut self, dice: &mut Dice) -> OrderCall {
         self.calls += 1;
-        let number = dice.below(NUMBERS);
+        let (number, known) = (dice.below(NUMBERS), self.known(dice));
         let user = u8::try_from(self.number % usize::from(model::USERS)).unwrap_or_default();
         match dice.below(100) {
             0..25 => {
                 OrderCall::Create { number, hold: number, owner: user, seats: dice.one_or_two(SEATS), ttl: model::ORDER_TTL }
             }
-            25..58 => self.pay(dice),
-            58..64 => OrderCall::GiveUp { number, by: user },
-            64..71 => OrderCall::Cancel { number },
+            25..55 => self.pay(dice),
+            55..64 => OrderCall::GiveUp { number: known.unwrap_or(number), by: user },
+            64..71 => OrderCall::Cancel { number: known.unwrap_or(number) },
             71..82 => OrderCall::Get { number },
             82..86 => OrderCall::ByHolds { numbers: vec![number] },
             86..89 => OrderCall::RefundsDue { after: None, limit: 100 },
@@ -242,10 +242,15 @@ impl Player for Client {
 }
 
 impl Client {
+    /// One of the orders that he has seen.
+    fn known(&self, dice: &mut Dice) -> Option<Number> {
+        let which = dice.below(u32::try_from(self.known.len().max(1)).unwrap_or(1));
+        self.known.iter().nth(which as usize).copied()
+    }
+
     /// Reports one of the two payments of an order that he has seen. Each report draws a ticket of its own, as a service does.
     fn pay(&self, dice: &mut Dice) -> OrderCall {
-        let which = dice.below(u32::try_from(self.known.len().max(1)).unwrap_or(1));
-        let Some(order) = self.known.iter().nth(which as usize).copied() else { return OrderCall::Sold };
+        let Some(order) = self.known(dice) else { return OrderCall::Sold };
         let payment = u8::try_from(order * 2 + dice.below(2)).unwrap_or_default();
         let status = match dice.below(10) {
             0 => PaymentStatus::Pending,
