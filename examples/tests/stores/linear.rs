@@ -29,7 +29,7 @@ where
 fn assert_tried(what: &str, tally: &Tally, expected: &[(&str, &[&str])]) {
     println!("{what}: {tally}");
     tally.assert_all(expected);
-    assert!(tally.unknown >= tally.runs, "too few answers were lost: {tally}");
+    assert!(tally.unknown * 2 >= tally.runs, "too few answers were lost: {tally}");
     assert!(tally.overlapping * 2 > tally.answered, "too few calls went on at the same time: {tally}");
     assert!(tally.answered > tally.unknown + tally.failed, "too few calls were answered: {tally}");
 }
