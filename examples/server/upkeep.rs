@@ -56,12 +56,13 @@ pub(crate) async fn replay(options: ReplayOptions) -> Result<(), Failure> {
 
 /// What a sweep did, a line each.
 fn told(swept: &Swept) -> String {
-    let Swept { holds, payments_asked, orders, seats, answers, events } = swept;
+    let Swept { holds, payments_asked, orders, shows, seats, answers, events } = swept;
     let mut lines = String::new();
     for (what, count, done) in [
         ("holds", holds, "retired"),
         ("payments", payments_asked, "asked after"),
         ("orders", orders, "expired"),
+        ("shows", shows, "held against their orders"),
         ("seats", seats, "marked as they are"),
         ("answers", answers, "forgotten"),
         ("events", events, "forgotten"),

@@ -18,6 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use parking_lot::Mutex;
 
 pub use catalogue::{Page, ShowAvailability};
 pub use holds::BookedHold;
@@ -28,10 +29,10 @@ pub use relay::Relayed;
 pub use seatmap::{SeatMap, SeatMapReads};
 pub use upkeep::{Readiness, Reconciled, Swept};
 
-use crate::id::{IdSource, SystemIds};
+use crate::id::{IdSource, ShowId, SystemIds};
 use crate::payment::PaymentGateway;
 use crate::store::{CatalogueStore, HoldStore, IdempotencyStore, OrderStore, Outbox, StoreError};
-use crate::time::{Clock, SystemClock, Timer};
+use crate::time::{Clock, SystemClock, Timer, Timestamp};
 use seatmap::{MapCache, Primes};
 
 /// The implementations that a program wires together.
@@ -68,6 +69,8 @@ struct Shared {
     deadline: Option<(Duration, Arc<dyn Timer>)>,
     maps: MapCache,
     primes: Primes,
+    /// The show that sweeps have reconciled last, while there are others behind it.
+    reconciled: Mutex<Option<(Timestamp, ShowId)>>,
 }
 
 /// Puts a [`BookingService`] together.
@@ -117,7 +120,8 @@ impl Builder {
         let Self { ports, policy, clock, ids, deadline } = self;
         policy.check(deadline.as_ref().map(|(limit, _)| *limit))?;
         let maps = MapCache::new(&policy);
-        Ok(BookingService { shared: Arc::new(Shared { ports, policy, clock, ids, deadline, maps, primes: Primes::default() }) })
+        let (primes, reconciled) = (Primes::default(), Mutex::default());
+        Ok(BookingService { shared: Arc::new(Shared { ports, policy, clock, ids, deadline, maps, primes, reconciled }) })
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Swept {
     pub payments_asked: usize,
     /// Orders that were persisted as expired.
     pub orders: usize,
+    /// Shows whose holds were held against their orders.
+    pub shows: usize,
     /// Seats whose mark in the hold store was wrong and is right now.
     pub seats: usize,
     /// Answers to idempotency keys that were forgotten.
@@ -45,17 +47,18 @@ impl Swept {
     /// Whether a sweep of so many of each at most found all that there was to do: another one finds nothing, for now.
     #[must_use]
     pub fn is_all(&self, limit: usize) -> bool {
-        let Self { holds, payments_asked, orders, seats: _, answers, events } = *self;
-        [holds, payments_asked, orders, answers, events].into_iter().all(|count| count < limit)
+        let Self { holds, payments_asked, orders, shows, seats: _, answers, events } = *self;
+        [holds, payments_asked, orders, shows, answers, events].into_iter().all(|count| count < limit)
     }
 }
 
 impl AddAssign for Swept {
     fn add_assign(&mut self, more: Self) {
-        let Self { holds, payments_asked, orders, seats, answers, events } = more;
+        let Self { holds, payments_asked, orders, shows, seats, answers, events } = more;
         self.holds += holds;
         self.payments_asked += payments_asked;
         self.orders += orders;
+        self.shows += shows;
         self.seats += seats;
         self.answers += answers;
         self.events += events;
@@ -83,8 +86,8 @@ pub struct Readiness {
 impl BookingService {
     /// Retires expired holds, asks the provider about payments that are under way for orders past their end (one that it does
     /// not know counts as failed, until it is reported to have succeeded after all: P4), persists
-    /// expired orders, reconciles the shows that were sold or cancelled lately, and forgets old answers and old
-    /// published events: each at most `limit`.
+    /// expired orders, and forgets old answers and old published events: each at most `limit`. A sweep that finds less of all
+    /// that reconciles the shows that were sold or cancelled of lately, at most `limit` too; the next one goes on with the others.
     ///
     /// # Errors
     /// `Unavailable`, from the first store that does not answer; what the others can do is done all the same. A provider
@@ -96,11 +99,13 @@ impl BookingService {
             self.of_holds(self.holds().sweep(limit)).await.map(|holds| swept.holds = holds).map_err(Error::from),
             self.sweep_payments(limit, &mut swept).await,
             self.sweep_orders(limit, &mut swept).await,
-            self.sweep_shows(limit, &mut swept).await,
             self.of_keys(self.ports().idempotency.sweep(limit)).await.map(|answers| swept.answers = answers).map_err(Error::from),
             self.sweep_events(limit, &mut swept).await,
         ];
-        steps.into_iter().collect::<Result<(), Error>>().map(|()| swept)
+        let done = steps.into_iter().collect::<Result<(), Error>>();
+        // Whoever sweeps until nothing is left comes to the shows once.
+        let shows = if swept.is_all(limit) { self.sweep_shows(limit, &mut swept).await } else { Ok(()) };
+        done.and(shows).map(|()| swept)
     }
 
     /// Asks the provider about payments that are under way for orders past their end. One that it does not know has failed.
@@ -159,10 +164,14 @@ impl BookingService {
         Ok(())
     }
 
-    /// Reconciles the shows that were sold or cancelled lately.
+    /// Reconciles the shows that were sold or cancelled of lately, from where the last sweep has stopped.
     async fn sweep_shows(&self, limit: usize, swept: &mut Swept) -> Result<(), Error> {
         let mut outcome = Ok(());
-        for show in self.of_orders(self.orders().sales_within(LATELY, limit)).await? {
+        let after = *self.shared.reconciled.lock();
+        let sales = self.of_orders(self.orders().sales_within(LATELY, after.as_ref(), limit)).await?;
+        *self.shared.reconciled.lock() = sales.last().copied().filter(|_| sales.len() >= limit);
+        swept.shows = sales.len();
+        for (_, show) in sales {
             match self.reconcile(&show).await {
                 Ok(Reconciled { added, freed }) => swept.seats += (added + freed) as usize,
                 Err(error) => {

@@ -10,6 +10,7 @@ use crate::order::{Customer, Order, OrderRefusal, Ticket, TicketCode};
 use crate::payment::{PaymentReference, PaymentReport, RefundDue, RefundReason};
 use crate::seat::{SeatBits, SeatList, SeatSet};
 use crate::store::{PendingClaim, SoldSeats, StoreError};
+use crate::time::Timestamp;
 
 /// A request to make an order.
 #[derive(Clone, Debug)]
@@ -208,12 +209,17 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`StoreError`] when the backend does not answer.
     async fn claims(&self, show: &ShowId) -> Result<(Vec<SoldSeats>, Vec<PendingClaim>), StoreError>;
 
-    /// Up to `limit` shows of which an order was confirmed or cancelled within the last `span`, to within a second, latest
-    /// first: those that a hold store may have missed something of.
+    /// Up to `limit` shows of which an order was confirmed or cancelled within the last `span`, to within a second, with when,
+    /// latest first, those after `after`: those that a hold store may have missed something of.
     ///
     /// # Errors
     /// [`StoreError`] when the backend does not answer.
-    async fn sales_within(&self, span: Duration, limit: usize) -> Result<Vec<ShowId>, StoreError>;
+    async fn sales_within(
+        &self,
+        span: Duration,
+        after: Option<&(Timestamp, ShowId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ShowId)>, StoreError>;
 
     /// Decides the seat plan of a show: from its first order on it never changes.
     ///

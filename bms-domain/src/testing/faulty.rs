@@ -334,7 +334,7 @@ faulty!(OrderStore as "orders" {
     fn refunds_due(after: Option<&(OrderId, PaymentReference)>, limit: usize) -> Result<Vec<RefundDue>, StoreError>;
     fn sold(show: &ShowId, seats: u32) -> Result<SeatBits, StoreError>;
     fn claims(show: &ShowId) -> Result<(Vec<SoldSeats>, Vec<PendingClaim>), StoreError>;
-    fn sales_within(span: Duration, limit: usize) -> Result<Vec<ShowId>, StoreError>;
+    fn sales_within(span: Duration, after: Option<&(Timestamp, ShowId)>, limit: usize) -> Result<Vec<(Timestamp, ShowId)>, StoreError>;
     fn pin_layout(show: &ShowId, layout: LayoutId) -> Result<LayoutPin, StoreError>;
     fn ping() -> Result<(), StoreError>;
 });

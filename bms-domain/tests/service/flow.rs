@@ -246,7 +246,7 @@ fn a_sweep_tidies_up() {
         let swept = rig.service.sweep(10).await.unwrap();
         assert_eq!((swept.holds, swept.payments_asked, swept.orders), (3, 1, 1), "{swept:?}");
         assert!(rig.order_of(1).await.unwrap().state.is_confirmed());
-        assert_eq!(rig.service.sweep(10).await.unwrap(), bms_domain::service::Swept::default());
+        assert_eq!(rig.service.sweep(10).await.unwrap(), bms_domain::service::Swept { shows: swept.shows, ..Default::default() });
         rig.check(&["slow"]).await;
     });
 }
@@ -324,6 +324,26 @@ fn what_the_hold_store_missed_is_mended() {
         rig.faults.heal();
         assert_eq!((swept(&rig).await, marked(&rig).await), (1, vec![]));
         assert_eq!(swept(&rig).await, 0);
+    });
+}
+
+/// However many shows there are: each sweep goes on where the last one stopped.
+#[test]
+fn each_show_comes_to_its_turn() {
+    block_on(async {
+        let rig = Rig::new().await;
+        rig.bought("ann", &[1], 1).await;
+        let mut shows = Vec::new();
+        for _ in 0..4 {
+            shows.push(rig.service.sweep(1).await.unwrap().shows);
+        }
+        assert_eq!(shows, [1, 0, 1, 0]);
+        // What else there is to do comes first.
+        rig.place("bob", &[2], 2).await.unwrap();
+        rig.clock.advance(HOUR / 2);
+        let swept = rig.service.sweep(1).await.unwrap();
+        assert_eq!((swept.holds, swept.shows), (1, 0));
+        assert_eq!(rig.service.sweep(1).await.unwrap().shows, 1);
     });
 }
 

@@ -207,9 +207,19 @@ impl OrderStore for PostgresOrders {
         Ok((sold, pending))
     }
 
-    async fn sales_within(&self, span: Duration, limit: usize) -> Result<Vec<ShowId>, StoreError> {
-        let sales = || query(&self.sql.sales_within).bind(self.postgres.now()).bind(millis(span)).bind(count(limit));
-        self.postgres.read(sales).await?.iter().map(|row| parsed(row, "show_id", ShowId::parse)).collect()
+    async fn sales_within(
+        &self,
+        span: Duration,
+        after: Option<&(Timestamp, ShowId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ShowId)>, StoreError> {
+        let (at, last) = after.map(|(at, show)| (at.to_utc(), show.as_str())).unzip();
+        let sales = || {
+            let sales = query(&self.sql.sales_within).bind(self.postgres.now()).bind(millis(span)).bind(count(limit));
+            sales.bind(at).bind(last)
+        };
+        let sale = |row| Ok((instant(row, "last_sale_at")?, parsed(row, "show_id", ShowId::parse)?));
+        self.postgres.read(sales).await?.iter().map(sale).collect()
     }
 
     async fn pin_layout(&self, show: &ShowId, layout: LayoutId) -> Result<LayoutPin, StoreError> {

@@ -82,7 +82,7 @@ impl Stores {
         drop(self.orders.refunds_due(None, 10).await);
         drop(self.orders.sold(&show(), SEATS).await);
         drop(self.orders.claims(&show()).await);
-        drop(self.orders.sales_within(TTL, 10).await);
+        drop(self.orders.sales_within(TTL, None, 10).await);
         drop(self.orders.dead(None, 10).await);
         drop(OrderStore::ping(&self.orders).await);
     }

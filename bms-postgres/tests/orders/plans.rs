@@ -70,7 +70,7 @@ const CALLS: [(&str, Call); 25] = [
     ("refunds_due", |store, n| {
         Box::pin(async move { drop(store.refunds_due(Some(&(id(n), sample::reference("pay"))), 10).await.unwrap()) })
     }),
-    ("sales_within", |store, _| Box::pin(async move { drop(store.sales_within(TTL, 10).await.unwrap()) })),
+    ("sales_within", |store, _| Box::pin(async move { drop(store.sales_within(TTL, None, 10).await.unwrap()) })),
     ("pin_layout", |store, _| {
         Box::pin(async move {
             store.pin_layout(&show(), sample::layout_id("plan-1")).await.unwrap();

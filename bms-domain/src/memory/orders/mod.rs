@@ -22,7 +22,7 @@ use crate::store::{
     Attempt, Creation, Delivery, LayoutPin, NewOrder, OrderChange, OrderStore, Outbox, PendingClaim, Replay, Settled, Settlement,
     SoldSeats, StoreError,
 };
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use ledger::Ledger;
 
 /// Keeps orders, claims, payments and the outbox in this process's memory. Orders are kept until the process ends,
@@ -254,15 +254,22 @@ impl OrderStore for MemoryOrders {
         Ok(self.shows.get(show).map_or_else(Default::default, |ledger| ledger.lock().claims(now)))
     }
 
-    async fn sales_within(&self, span: Duration, limit: usize) -> Result<Vec<ShowId>, StoreError> {
+    async fn sales_within(
+        &self,
+        span: Duration,
+        after: Option<&(Timestamp, ShowId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ShowId)>, StoreError> {
         let since = self.clock.now().minus(span);
         let mut sales = Vec::new();
         self.shows.each(|show, ledger| {
-            sales.extend(ledger.lock().last_sale().filter(|at| *at >= since).map(|at| (at, *show)));
+            let sale = ledger.lock().last_sale().filter(|at| *at >= since).map(|at| (at, *show));
+            sales.extend(sale.filter(|sale| after.is_none_or(|after| sale < after)));
             true
         });
         sales.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(sales.into_iter().take(limit).map(|(_, show)| show).collect())
+        sales.truncate(limit);
+        Ok(sales)
     }
 
     async fn pin_layout(&self, show: &ShowId, layout: LayoutId) -> Result<LayoutPin, StoreError> {

@@ -231,7 +231,7 @@ impl<S: OrderStore + Outbox> Answers<OrderCall> for S {
                 let (sold, pending) = self.claims(&show).await?;
                 OrderAnswer::Claims(sold, pending)
             }
-            OrderCall::SalesEver => OrderAnswer::Shows(self.sales_within(Duration::from_hours(24 * 365), ALL).await?.len()),
+            OrderCall::SalesEver => OrderAnswer::Shows(self.sales_within(Duration::from_hours(24 * 365), None, ALL).await?.len()),
             OrderCall::PinLayout { plan } => {
                 OrderAnswer::Pinned(self.pin_layout(&show, sample::layout_id(&format!("plan-{plan}"))).await?)
             }

@@ -251,7 +251,8 @@ pub(crate) async fn every_attempt_has_its_turn(case: Ledger) {
 
 /// P10: the shows that were sold or cancelled lately are named, latest first, so that a hold store can be mended.
 pub(crate) async fn shows_sold_lately_are_named(case: Ledger) {
-    let lately = async |limit| case.store.sales_within(TTL, limit).await.unwrap();
+    let lately_after = async |after, limit| case.store.sales_within(TTL, after, limit).await.unwrap();
+    let lately = async |limit| lately_after(None, limit).await.into_iter().map(|(_, show)| show).collect::<Vec<_>>();
     case.order(1, "ann", &[1]).await;
     assert_eq!(lately(10).await, [], "an order that waits sells nothing");
     let paid = case.paid(2, "ann", &[2]).await;
@@ -262,4 +263,6 @@ pub(crate) async fn shows_sold_lately_are_named(case: Ledger) {
     assert_eq!(lately(10).await, []);
     done(case.cancel(2).await);
     assert_eq!(lately(10).await, [paid.show]);
+    let [sale] = &lately_after(None, 1).await[..] else { panic!("one show was sold") };
+    assert!(sale.0.since(case.now()) < TTL && lately_after(Some(sale), 10).await.is_empty(), "{sale:?}");
 }

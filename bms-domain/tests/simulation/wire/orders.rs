@@ -10,6 +10,7 @@ use bms_domain::seat::SeatBits;
 use bms_domain::store::{
     Attempt, Creation, LayoutPin, NewOrder, OrderChange, OrderStore, PendingClaim, Settlement, SoldSeats, StoreError,
 };
+use bms_domain::time::Timestamp;
 
 use crate::flaws::Flaw;
 use crate::servers::done;
@@ -112,8 +113,14 @@ impl OrderStore for Wire {
         self.call("orders.claims", move |world, _| done(world.orders.store.claims(&show))).await
     }
 
-    async fn sales_within(&self, span: Duration, limit: usize) -> Result<Vec<ShowId>, StoreError> {
-        self.call("orders.sales_within", move |world, _| done(world.orders.store.sales_within(span, limit))).await
+    async fn sales_within(
+        &self,
+        span: Duration,
+        after: Option<&(Timestamp, ShowId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ShowId)>, StoreError> {
+        let after = after.copied();
+        self.call("orders.sales_within", move |world, _| done(world.orders.store.sales_within(span, after.as_ref(), limit))).await
     }
 
     async fn pin_layout(&self, show: &ShowId, layout: LayoutId) -> Result<LayoutPin, StoreError> {
