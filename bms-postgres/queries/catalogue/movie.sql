@@ -1,2 +1,2 @@
 -- $1 movie
-select * from bms.movies where id = $1
+select id, title, duration_minutes, language, genres, certificate, poster_url, synopsis from bms.movies where id = $1

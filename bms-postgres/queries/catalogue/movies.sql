@@ -1,2 +1,2 @@
 -- Movies by id. $1 after this one, or null; $2 limit
-select * from bms.movies where id > coalesce($1, '') collate "C" order by id limit $2
+select id, title, duration_minutes, language, genres, certificate, poster_url, synopsis from bms.movies where id > coalesce($1, '') collate "C" order by id limit $2
