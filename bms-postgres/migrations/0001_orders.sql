@@ -1,7 +1,8 @@
 -- Orders, claims, payments, tickets, what happened to orders, and what of it is still to be told.
 --
--- `shard` is the shard of the show (0..4095). An order's id carries it, so that an id alone says where to look, and it
--- leads every key of the tables that grow, so that they can be partitioned, or distributed, by it.
+-- `shard` is the shard of the show (0..4095). An order's id carries it, so that an id alone says where to look, and it leads the
+-- keys of orders, claims, payments and histories, so that they can be partitioned, or distributed, by it. What is unique among all
+-- shows has a key of its own: a ticket's code, a provider's notice, money that is counted.
 -- Texts that users choose are kept with `\` written `\\` and U+0000 written `\0`, which Postgres cannot store.
 
 -- The seat plan that a show is sold with. Orders refer to it, so that it cannot change under them.
@@ -72,6 +73,25 @@ create table bms.seat_claims (
     constraint seat_claims_order foreign key (shard, order_id) references bms.orders (shard, id)
 );
 
+-- A seat that is sold stays sold for as long as its order is confirmed, whoever deletes or moves its claim.
+create function bms.refuse_to_unsell() returns trigger language plpgsql as $$
+begin
+    if exists (select from bms.orders o where o.shard = old.shard and o.id = old.order_id and o.state = 'CONFIRMED')
+        and not exists (
+            select from bms.seat_claims c
+            where c.shard = old.shard and c.show_id = old.show_id and c.seat_id = old.seat_id and c.order_id = old.order_id
+                and c.expires_at is null)
+    then
+        raise exception 'a seat of order % is sold', old.order_id
+            using errcode = 'integrity_constraint_violation', constraint = 'seat_claims_stay_sold';
+    end if;
+    return null;
+end
+$$;
+-- At the end of the transaction, in which the order may have been cancelled.
+create constraint trigger seat_claims_stay_sold after update or delete on bms.seat_claims
+    deferrable initially deferred for each row when (old.expires_at is null) execute function bms.refuse_to_unsell();
+
 -- Every payment that was heard of for an order, whether there is such an order or not.
 create table bms.payments (
     shard         smallint not null,
@@ -138,6 +158,8 @@ begin
     raise exception '%.% is only added to', tg_table_schema, tg_table_name using errcode = 'integrity_constraint_violation';
 end
 $$;
+create trigger never_emptied before truncate on bms.seat_claims
+    for each statement execute function bms.refuse_change();
 create trigger only_added_to before update or delete on bms.order_changes
     for each row execute function bms.refuse_change();
 create trigger never_emptied before truncate on bms.order_changes

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use crate::codec::get;
 use crate::connection::Postgres;
 use crate::error::{STORE, broken};
+use crate::facts;
 use crate::statements::query;
 
 /// How many examples a finding names.
@@ -44,7 +45,7 @@ const RULES: [Rule; 14] = rules![
     ("P7", "history_with_gaps", "an order's history lacks a change"),
     ("P7", "history_of_another_state", "an order is not in the last state of its history"),
     ("P7", "illegal_move", "an order's history has a move that the table does not allow"),
-    ("P6", "event_never_told", "an event waits that never happened"),
+    ("P6", "event_that_never_happened", "an event waits that never happened"),
     ("P6", "shard_of_another_show", "an order lies where its id does not lead"),
 ];
 
@@ -133,7 +134,12 @@ impl Postgres {
         {
             sqlx::raw_sql(statement).execute(&mut *connection).await?;
         }
-        let mut audit = Audit { rules: RULES.len() + 1, ..Audit::default() };
+        let mut audit = Audit { rules: RULES.len() + 2, ..Audit::default() };
+        let missing = facts::missing_guards(connection, self.schema()).await?;
+        if !missing.is_empty() {
+            let (count, examples) = (number(missing.len()), missing.into_iter().take(EXAMPLES).collect());
+            audit.findings.push(Finding { promise: "P1", what: "the tables lack a guard", count, examples });
+        }
         for rule in &RULES {
             audit.findings.extend(self.find(rule, connection).await?);
         }

@@ -1,7 +1,7 @@
 //! Where Postgres is, and how it is used.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,7 @@ const MAX_NAME: usize = 63;
 pub struct PostgresConfig {
     pub(crate) options: PgConnectOptions,
     pub(crate) replica: Option<PgConnectOptions>,
+    ca: Option<PathBuf>,
     pub(crate) schema: Schema,
     pub(crate) deadline: Duration,
     pub(crate) connections: u32,
@@ -48,6 +49,7 @@ impl PostgresConfig {
         Ok(Self {
             options,
             replica: None,
+            ca: None,
             schema: Schema::default(),
             deadline: DEADLINE,
             connections: CONNECTIONS,
@@ -127,9 +129,7 @@ impl PostgresConfig {
     /// The CA certificates, as a PEM file, that the server's certificate is checked against. Implies `sslmode=verify-full`.
     #[must_use]
     pub fn ca_certificate(mut self, file: impl Into<PathBuf>) -> Self {
-        let file = file.into();
-        self.options = trusting(self.options, &file);
-        self.replica = self.replica.map(|replica| trusting(replica, &file));
+        self.ca = Some(file.into());
         self
     }
 
@@ -150,9 +150,19 @@ impl PostgresConfig {
         self.deadline.max(Duration::from_secs(5))
     }
 
+    /// How a server is spoken to.
+    pub(crate) fn wire(&self, options: PgConnectOptions) -> PgConnectOptions {
+        let options = match &self.ca {
+            Some(file) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file),
+            None => options,
+        };
+        // A pooler refuses what it would have to set anew for each transaction.
+        if self.transaction_pooling { options.extra_float_digits(None) } else { options }
+    }
+
     /// What each connection asks the server for.
     pub(crate) fn session(&self, options: PgConnectOptions) -> PgConnectOptions {
-        let options = options.application_name("bms");
+        let options = self.wire(options).application_name("bms");
         if self.transaction_pooling {
             return options;
         }
@@ -171,10 +181,6 @@ impl PostgresConfig {
 pub(crate) fn servers_patience(left: Duration) -> Duration {
     // None at all would mean for ever.
     (left * 9 / 10).max(Duration::from_millis(1))
-}
-
-fn trusting(options: PgConnectOptions, file: &Path) -> PgConnectOptions {
-    options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file)
 }
 
 pub(crate) fn name_of(options: &PgConnectOptions) -> Arc<str> {
@@ -252,6 +258,23 @@ mod tests {
         for wrong in ["", "redis://localhost", "localhost:5432", "postgres://[", "postgres://u:p@h:99999/d"] {
             let error = PostgresConfig::new(wrong).unwrap_err();
             assert!(matches!(error, Error::Config { .. }), "{wrong}");
+        }
+    }
+
+    /// Whether the certificate is named before the replica or after it.
+    #[test]
+    fn a_ca_certificate_is_for_the_replica_too() {
+        let (primary, replica) = ("postgres://db.example/shop", "postgres://replica.example/shop?sslmode=prefer");
+        let new = || PostgresConfig::new(primary).unwrap();
+        for config in [
+            new().ca_certificate("ca.pem").catalogue_replica(replica).unwrap(),
+            new().catalogue_replica(replica).unwrap().ca_certificate("ca.pem"),
+        ] {
+            for options in [config.options.clone(), config.replica.clone().unwrap()] {
+                let options = config.session(options);
+                assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyFull), "{}", options.get_host());
+                assert!(format!("{options:?}").contains("ca.pem"), "{}", options.get_host());
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::config::{PostgresConfig, Schema, name_of};
 use crate::connections::Connections;
 use crate::error::{Error, STORE};
-use crate::facts;
+use crate::facts::{self, Facts};
 use crate::migrate::{self, Migrated};
 
 /// Something about a server that may lose what was acknowledged (promise P14).
@@ -52,6 +52,23 @@ struct Shared {
     warnings: Vec<Warning>,
 }
 
+/// A schema that was looked at.
+struct Opened {
+    postgres: Postgres,
+    server: Arc<str>,
+    missing: Vec<String>,
+}
+
+impl Opened {
+    /// Refuses a schema that lacks what a promise rests on.
+    fn whole(self, config: &PostgresConfig) -> Result<Postgres, Error> {
+        if self.missing.is_empty() {
+            return Ok(self.postgres);
+        }
+        Err(Error::Damaged { server: self.server, schema: config.schema.as_str().to_owned(), missing: self.missing })
+    }
+}
+
 impl Postgres {
     /// Connects, and looks at what it is connected to: version, role, migrations, constraints, settings.
     ///
@@ -59,6 +76,19 @@ impl Postgres {
     /// [`Error`] when the server cannot be reached or used, or the schema is not migrated; with
     /// [`strict`](PostgresConfig::strict) also when something may lose what was acknowledged.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, Error> {
+        Self::open(config).await?.whole(config)
+    }
+
+    /// The same for [`audit`](Self::audit) alone, which says what a schema lacks that a promise rests on: here it is not refused
+    /// for that.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), but for [`Error::Damaged`].
+    pub async fn connect_to_audit(config: &PostgresConfig) -> Result<Self, Error> {
+        Ok(Self::open(config).await?.postgres)
+    }
+
+    async fn open(config: &PostgresConfig) -> Result<Opened, Error> {
         let connections = Connections::own(pool(config, &config.options).await?);
         let replica = match &config.replica {
             Some(options) => Some(Connections::own(pool(config, options).await?)),
@@ -74,7 +104,7 @@ impl Postgres {
     /// As [`connect`](Self::connect).
     pub async fn with_pool(pool: PgPool, config: &PostgresConfig) -> Result<Self, Error> {
         let server = name_of(&pool.connect_options());
-        Self::checked(Connections::of_host(pool), None, server, config).await
+        Self::checked(Connections::of_host(pool), None, server, config).await?.whole(config)
     }
 
     async fn checked(
@@ -82,10 +112,10 @@ impl Postgres {
         replica: Option<Connections>,
         server: Arc<str>,
         config: &PostgresConfig,
-    ) -> Result<Self, Error> {
+    ) -> Result<Opened, Error> {
         let check = facts::check(connections.pool(), &server, &config.schema);
         let checked = timeout(config.patience(), check).await;
-        let warnings = checked.map_err(|_| Error::NoAnswer { server: server.clone() })??;
+        let Facts { warnings, missing } = checked.map_err(|_| Error::NoAnswer { server: server.clone() })??;
         if config.strict && !warnings.is_empty() {
             return Err(Error::Unsafe { server, warnings });
         }
@@ -103,7 +133,7 @@ impl Postgres {
             prepares: !config.transaction_pooling,
             warnings,
         };
-        Ok(Self { shared: Arc::new(shared), clock: None, until: None })
+        Ok(Opened { postgres: Self { shared: Arc::new(shared), clock: None, until: None }, server, missing })
     }
 
     /// Makes the schema and its tables, or brings them up to this version. Needs the right to create; the program that sells

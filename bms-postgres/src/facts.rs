@@ -13,45 +13,56 @@ use crate::migrate;
 /// The oldest version that will do: 15.0.
 const OLDEST: i32 = 150_000;
 
-/// The constraints, indexes and triggers without which a promise could be broken.
-const GUARDS: [&str; 33] = [
-    "seat_claims_pkey",
-    "seat_claims_order",
-    "show_plans_pkey",
-    "orders_pkey",
-    "orders_shard",
-    "orders_state_check",
-    "orders_payment",
-    "orders_plan",
-    "orders_one_open_a_hold",
-    "orders_all_seats_sold",
-    "payments_pkey",
-    "payments_once",
-    "payments_one_an_order",
-    "payment_notices_pkey",
-    "tickets_pkey",
-    "tickets_one_an_order",
-    "order_changes_pkey",
-    "only_added_to",
-    "outbox_pkey",
-    "idempotency_keys_pkey",
-    "layouts_pkey",
-    "layouts_never_change",
-    "theatres_as_read",
-    "shows_movie",
-    "shows_screen",
-    "shows_layout",
-    "shows_amounts",
-    "hold_shows_pkey",
-    "hold_seats_pkey",
-    "hold_seats_held_or_sold",
-    "holds_pkey",
-    "hold_sales_pkey",
-    "hold_changes_pkey",
+/// The constraints, indexes and triggers without which a promise could be broken, each with its table.
+const GUARDS: [&str; 37] = [
+    "seat_claims.seat_claims_pkey",
+    "seat_claims.seat_claims_order",
+    "seat_claims.seat_claims_stay_sold",
+    "seat_claims.never_emptied",
+    "show_plans.show_plans_pkey",
+    "orders.orders_pkey",
+    "orders.orders_shard",
+    "orders.orders_state_check",
+    "orders.orders_payment",
+    "orders.orders_plan",
+    "orders.orders_one_open_a_hold",
+    "orders.orders_all_seats_sold",
+    "payments.payments_pkey",
+    "payments.payments_once",
+    "payments.payments_one_an_order",
+    "payment_notices.payment_notices_pkey",
+    "tickets.tickets_pkey",
+    "tickets.tickets_one_an_order",
+    "order_changes.order_changes_pkey",
+    "order_changes.only_added_to",
+    "order_changes.never_emptied",
+    "outbox.outbox_pkey",
+    "idempotency_keys.idempotency_keys_pkey",
+    "layouts.layouts_pkey",
+    "layouts.layouts_never_change",
+    "layouts.never_emptied",
+    "theatres.theatres_as_read",
+    "shows.shows_movie",
+    "shows.shows_screen",
+    "shows.shows_layout",
+    "shows.shows_amounts",
+    "hold_shows.hold_shows_pkey",
+    "hold_seats.hold_seats_pkey",
+    "hold_seats.hold_seats_held_or_sold",
+    "holds.holds_pkey",
+    "hold_sales.hold_sales_pkey",
+    "hold_changes.hold_changes_pkey",
 ];
 
+/// What was seen of a server that can be used.
+pub(crate) struct Facts {
+    pub(crate) warnings: Vec<Warning>,
+    /// The guards that the schema lacks.
+    pub(crate) missing: Vec<String>,
+}
+
 /// Refuses a server that cannot be used, and says what is unsafe about one that can.
-pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> Result<Vec<Warning>, Error> {
+pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> Result<Facts, Error> {
     let refused = |error| Error::of(server, error);
     let mut connection = pool.acquire().await.map_err(refused)?;
     // One transaction, because a pooler may hand each another connection. Dropped half-way, the connection is closed.
@@ -59,7 +70,7 @@ pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> 
     sqlx::raw_sql("begin").execute(&mut *connection).await.map_err(refused)?;
     let facts = check_server(&mut connection, server).await?;
     migrate::check(&mut connection, server, schema).await?;
-    check_guards(&mut connection, server, schema).await?;
+    let missing = missing_guards(&mut connection, schema).await.map_err(refused)?;
     let off = |column: usize| facts.try_get::<&str, _>(column).map(|value| value == "off").map_err(refused);
     let mut warnings = Vec::new();
     if off(3)? {
@@ -72,7 +83,7 @@ pub(crate) async fn check(pool: &PgPool, server: &Arc<str>, schema: &Schema) -> 
         warnings.push(Warning::FullPageWritesOff);
     }
     sqlx::raw_sql("commit").execute(&mut *connection).await.map_err(refused)?;
-    Ok(warnings)
+    Ok(Facts { warnings, missing })
 }
 
 /// Refuses a server that is too old, or takes no writes. Gives back its settings, from the fourth column on.
@@ -93,22 +104,21 @@ pub(crate) async fn check_server(connection: &mut PgConnection, server: &Arc<str
     Ok(facts)
 }
 
-async fn check_guards(connection: &mut PgConnection, server: &Arc<str>, schema: &Schema) -> Result<(), Error> {
+/// The guards that the schema lacks: those that are not there, are not valid, or are switched off.
+pub(crate) async fn missing_guards(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<String>, sqlx::Error> {
+    // A foreign key, and a constraint trigger, is kept up by triggers.
     let there = sqlx::query_scalar(AssertSqlSafe(
-        "select conname::text from pg_constraint where connamespace = $1::text::regnamespace and convalidated \
-         union select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid \
-         where c.relnamespace = $1::text::regnamespace and i.indisvalid and i.indisunique \
-         union select t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
-         where c.relnamespace = $1::text::regnamespace and not t.tgisinternal and t.tgenabled <> 'D'",
+        "select r.relname || '.' || k.conname from pg_constraint k join pg_class r on r.oid = k.conrelid
+         where r.relnamespace = $1::text::regnamespace and k.convalidated
+             and not exists (select from pg_trigger t where t.tgconstraint = k.oid and t.tgenabled not in ('O', 'A'))
+         union select r.relname || '.' || c.relname
+         from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class r on r.oid = i.indrelid
+         where r.relnamespace = $1::text::regnamespace and i.indisvalid and i.indisunique
+         union select r.relname || '.' || t.tgname from pg_trigger t join pg_class r on r.oid = t.tgrelid
+         where r.relnamespace = $1::text::regnamespace and t.tgconstraint = 0 and not t.tgisinternal and t.tgenabled in ('O', 'A')",
     ));
-    let there: Vec<String> =
-        there.bind(schema.as_str()).persistent(false).fetch_all(connection).await.map_err(|error| Error::of(server, error))?;
-    let missing: Vec<String> =
-        GUARDS.iter().filter(|guard| !there.iter().any(|found| found == *guard)).map(|guard| (*guard).to_owned()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Damaged { server: server.clone(), schema: schema.as_str().to_owned(), missing })
+    let there: Vec<String> = there.bind(schema.as_str()).persistent(false).fetch_all(connection).await?;
+    Ok(GUARDS.iter().filter(|guard| !there.iter().any(|found| found == *guard)).map(|guard| (*guard).to_owned()).collect())
 }
 
 /// Whether a `server_version_num` is of a server that lacks what the statements need.

@@ -52,8 +52,8 @@ fn table(schema: &Schema) -> String {
 /// Applies the migrations that are missing, all in one transaction, while others who migrate wait.
 pub(crate) async fn run(config: &PostgresConfig) -> Result<Migrated, Error> {
     let server = config.server();
-    // A connection of its own, not the pool's: it keeps its lock until it is closed, whatever happens.
-    let options = config.options.clone().application_name("bms migrate");
+    // A connection of its own, not the pool's, without the deadlines of calls. Nothing is prepared: a pooler may hand out what was.
+    let options = config.wire(config.options.clone()).application_name("bms migrate").statement_cache_capacity(0);
     let connect = timeout(config.patience(), PgConnection::connect_with(&options)).await;
     let mut connection =
         connect.map_err(|_| Error::NoAnswer { server: server.clone() })?.map_err(|error| Error::of(&server, error))?;
@@ -64,28 +64,38 @@ pub(crate) async fn run(config: &PostgresConfig) -> Result<Migrated, Error> {
 
 async fn migrate(connection: &mut PgConnection, server: &Arc<str>, schema: &Schema) -> Result<Migrated, Error> {
     facts::check_server(connection, server).await?;
-    wait_for_others(connection).await.map_err(|error| Error::of(server, error))?;
-    let before = match applied_of(connection, schema).await {
-        Ok(applied) => applied,
-        Err(error) => return Err(Error::of(server, error)),
-    };
+    // The lock and the settings go with the transaction, so that a pooler hands neither to anybody else.
+    let mut transaction = connection.begin().await.map_err(|error| Error::of(server, error))?;
+    wait_for_others(&mut transaction).await.map_err(|error| Error::of(server, error))?;
+    let before = applied_of(&mut transaction, schema).await.map_err(|error| Error::of(server, error))?;
     compare(&before, server, schema)?;
     let mut migrator = Migrator::with_migrations(all(schema));
     migrator.dangerous_set_table_name(table(schema));
     migrator.create_schema(format!("\"{}\"", schema.as_str()));
-    let mut transaction = connection.begin().await.map_err(|error| Error::of(server, error))?;
+    migrator.set_locking(false);
     migrator.run_direct(None, &mut *transaction, false).await.map_err(|error| failed(error, server, schema))?;
+    forget_statements(&mut transaction).await.map_err(|error| Error::of(server, error))?;
     transaction.commit().await.map_err(|error| Error::of(server, error))?;
     let applied = MIGRATIONS.iter().map(|(version, ..)| *version).filter(|version| !before.contains_key(version)).collect();
     Ok(Migrated { applied, version: newest() })
 }
 
-/// Waits until nobody else migrates, for a minute at most, and keeps others waiting until the connection is closed.
+/// Waits until nobody else migrates, for a minute at most, and keeps others waiting until the transaction ends.
 async fn wait_for_others(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     // Checks and defaults are bound to functions now, for good: to those of Postgres, wherever the host's names lead.
-    sqlx::raw_sql("set search_path = pg_catalog; set lock_timeout = '60s'").execute(&mut *connection).await?;
-    sqlx::raw_sql("select pg_advisory_lock(hashtext('bms.migrate'))").execute(connection).await?;
+    sqlx::raw_sql("set local search_path = pg_catalog; set local lock_timeout = '60s'").execute(&mut *connection).await?;
+    sqlx::raw_sql("select pg_advisory_xact_lock(hashtext('bms.migrate'))").execute(connection).await?;
     Ok(())
+}
+
+/// Drops the statements that the migrator has prepared: of the connection that a pooler lent, they would be in another's way.
+async fn forget_statements(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let forget = "do $$ declare prepared text; begin
+        for prepared in select name from pg_catalog.pg_prepared_statements where name like 'sqlx\\_s\\_%' loop
+            execute format('deallocate %I', prepared);
+        end loop;
+    end $$";
+    sqlx::raw_sql(forget).execute(connection).await.map(drop)
 }
 
 fn failed(error: MigrateError, server: &Arc<str>, schema: &Schema) -> Error {

@@ -20,7 +20,7 @@ pub(crate) async fn migrate(command: DatabaseCommand) -> Result<(), Failure> {
 /// `bms-server doctor`
 pub(crate) async fn doctor(command: DatabaseCommand) -> Result<(), Failure> {
     let config = database_config(&command.database_url, &command.database)?;
-    let audit = Postgres::connect(&config).await?.audit().await?;
+    let audit = Postgres::connect_to_audit(&config).await?.audit().await?;
     print!("{}", told(&audit));
     match audit.findings.len() {
         0 => Ok(()),

@@ -129,10 +129,16 @@ async fn the_doctor_tells_what_is_wrong() {
     let office = BoxOffice::open_with(&["--database-url", &url]);
     let order = office.ordered("ann", &["A1", "A2"]).await;
     office.paid("ann", &order).await;
-    sql(&name, "delete from bms.seat_claims where seat_id = 'A2'");
+    sql(
+        &name,
+        "alter table bms.seat_claims disable trigger seat_claims_stay_sold; delete from bms.seat_claims where seat_id = 'A2'",
+    );
     let doctor = run(&url, &["doctor"]);
     assert_eq!(doctor.status.code(), Some(2), "{}", said(&doctor));
     assert!(said(&doctor).contains(order.rsplit('/').next().unwrap()), "it names the order: {}", said(&doctor));
+    assert!(said(&doctor).contains("seat_claims.seat_claims_stay_sold"), "it names the guard: {}", said(&doctor));
+    let server = run(&url, &[]);
+    assert!(said(&server).contains("seat_claims.seat_claims_stay_sold"), "nothing is sold without it: {}", said(&server));
     let unseen = run("postgres://u:canary@127.0.0.1:1/x", &["doctor"]);
     assert_eq!(unseen.status.code(), Some(1));
     assert!(!said(&unseen).contains("canary"), "{}", said(&unseen));

@@ -101,7 +101,6 @@ fn document(server: u16, own: u16, settings: &[(&str, &str)]) -> String {
         // Everybody else is asked for at the server.
         ("auth_user", SUPERUSER),
         ("admin_users", SUPERUSER),
-        ("ignore_startup_parameters", "extra_float_digits"),
     ];
     let lines: String = harness.iter().chain(settings).map(|(name, value)| format!("{name} = {value}\n")).collect();
     format!("[databases]\n* = host=127.0.0.1 port={server}\n[pgbouncer]\n{lines}")

@@ -52,9 +52,9 @@ async fn a_show_that_does_not_fit_its_plan_is_not_sold() {
 #[tokio::test]
 async fn a_schema_without_a_guard_of_the_catalogue_is_refused() {
     for (sql, guard) in [
-        ("alter table bms.shows drop constraint shows_screen", "shows_screen"),
-        ("alter table bms.theatres drop constraint theatres_as_read", "theatres_as_read"),
-        ("drop trigger layouts_never_change on bms.layouts", "layouts_never_change"),
+        ("alter table bms.shows drop constraint shows_screen", "shows.shows_screen"),
+        ("alter table bms.theatres drop constraint theatres_as_read", "theatres.theatres_as_read"),
+        ("drop trigger layouts_never_change on bms.layouts", "layouts.layouts_never_change"),
     ] {
         let (case, ..) = a_catalogue(&ManualClock::new()).await;
         case.sql(sql).await.unwrap();

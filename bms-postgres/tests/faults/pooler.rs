@@ -39,6 +39,33 @@ async fn a_crash_during_commit_behind_a_pooler_is_unknown() {
     support::until("an answer", async || matches!(store.create(&wish(2)).await, Ok(Creation::Existing(_)))).await;
 }
 
+/// Migrating through a pooler leaves nothing behind on the connections that others get: no lock, no setting, nothing prepared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn migrating_through_a_pooler_leaves_no_trace() {
+    let server = Server::shared();
+    let url = server.fresh_database().unwrap();
+    let database = url.rsplit('/').next().unwrap();
+    let bouncer = PgBouncer::start(server, &[("default_pool_size", "1")]).unwrap();
+    let config = PostgresConfig::new(&bouncer.url_in(database)).unwrap().transaction_pooling(true);
+    for applied in [4, 0] {
+        assert_eq!(Postgres::migrate(&config).await.unwrap().applied.len(), applied);
+        let mut host = PgConnection::connect_with(&support::behind(&bouncer.url_in(database))).await.unwrap();
+        let left: String = sqlx::query_scalar(
+            "select concat_ws(' ', current_setting('search_path'), current_setting('lock_timeout'),
+                 (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
+                 (select count(*) from pg_prepared_statements where name like 'sqlx%'))",
+        )
+        .persistent(false)
+        .fetch_one(&mut host)
+        .await
+        .unwrap();
+        assert_eq!(left, "\"$user\", public 0 0 0");
+        host.close().await.unwrap();
+    }
+    let store = orders(&Postgres::connect(&config).await.unwrap());
+    store.create(&wish(1)).await.unwrap();
+}
+
 /// P11: a pooler that has no connection left refuses: definite, and for now only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_without_a_connection_to_spare_is_unavailable() {
@@ -50,7 +77,7 @@ async fn a_pooler_without_a_connection_to_spare_is_unavailable() {
     let config = PostgresConfig::new(&bouncer.url_in(database)).unwrap().transaction_pooling(true);
     let store = orders(&Postgres::connect(&config.deadline(Duration::from_secs(30)).unwrap()).await.unwrap());
     store.create(&wish(1)).await.unwrap();
-    let mut host = PgConnection::connect(&bouncer.url_in(database)).await.unwrap();
+    let mut host = PgConnection::connect_with(&support::behind(&bouncer.url_in(database))).await.unwrap();
     sqlx::raw_sql("begin").execute(&mut host).await.unwrap();
     let said = store.create(&wish(2)).await.unwrap_err();
     assert!(matches!(said, StoreError::Unavailable { .. }), "{said:?}");
@@ -72,7 +99,7 @@ async fn who_waits_for_a_pooler_until_the_deadline_has_sent_nothing() {
     let config = PostgresConfig::new(&bouncer.url_in(database)).unwrap().transaction_pooling(true);
     let store = orders(&Postgres::connect(&config.deadline(Duration::from_secs(2)).unwrap()).await.unwrap());
     store.create(&wish(1)).await.unwrap();
-    let mut host = PgConnection::connect(&bouncer.url_in(database)).await.unwrap();
+    let mut host = PgConnection::connect_with(&support::behind(&bouncer.url_in(database))).await.unwrap();
     sqlx::raw_sql("begin").execute(&mut host).await.unwrap();
     let wishes: Vec<_> = (10..20).map(wish).collect();
     let answers = join_all(wishes.iter().map(|wish| store.create(wish))).await;

@@ -10,7 +10,7 @@ use bms_domain::store::{
     CatalogueStore as _, Fingerprint, HoldStore as _, IdempotencyKey, IdempotencyStore as _, NewOrder, OrderStore as _,
     StoreError,
 };
-use bms_domain::testing::sample;
+use bms_domain::testing::{ManualClock, sample};
 use bms_domain::time::Timestamp;
 use bms_postgres::sqlx::postgres::PgPoolOptions;
 use bms_postgres::sqlx::{self, Connection as _, PgConnection};
@@ -93,10 +93,42 @@ async fn a_schema_that_is_not_this_versions_is_refused_and_left_alone() {
     sql("drop index bms.orders_one_open_a_hold; drop trigger only_added_to on bms.order_changes");
     sql("alter table bms.tickets drop constraint tickets_one_an_order");
     let Error::Damaged { missing, .. } = Postgres::connect(&config).await.unwrap_err() else { panic!("a guard is missing") };
-    assert_eq!(missing, ["orders_one_open_a_hold", "tickets_one_an_order", "only_added_to"]);
+    assert_eq!(missing, ["orders.orders_one_open_a_hold", "tickets.tickets_one_an_order", "order_changes.only_added_to"]);
     sql("update bms.migrations set checksum = 'x' where version = 1");
     assert!(matches!(Postgres::connect(&config).await.unwrap_err(), Error::Altered { version: 1, .. }));
     assert!(matches!(Postgres::migrate(&config).await.unwrap_err(), Error::Altered { version: 1, .. }));
+}
+
+/// A guard that is there and switched off is none, and one of another table's is no substitute.
+#[tokio::test]
+async fn a_guard_that_is_switched_off_is_missing() {
+    let case = support::case(&ManualClock::default()).await;
+    for (sql, guards) in [
+        (
+            "alter table bms.seat_claims disable trigger all",
+            &["seat_claims.seat_claims_order", "seat_claims.seat_claims_stay_sold", "seat_claims.never_emptied"][..],
+        ),
+        ("alter table bms.seat_claims enable trigger all; drop trigger never_emptied on bms.layouts", &["layouts.never_emptied"]),
+        (
+            "alter table bms.order_changes enable replica trigger only_added_to",
+            &["order_changes.only_added_to", "layouts.never_emptied"],
+        ),
+        (
+            "drop trigger seat_claims_stay_sold on bms.seat_claims; create table bms.others (constraint seat_claims_stay_sold check (true), a int)",
+            &["seat_claims.seat_claims_stay_sold", "order_changes.only_added_to", "layouts.never_emptied"],
+        ),
+    ] {
+        case.sql(sql).await.unwrap();
+        let refused = Postgres::connect(&case.config).await.unwrap_err();
+        assert!(matches!(&refused, Error::Damaged { missing, .. } if missing[..] == *guards), "{sql}: {refused:?}");
+        // Whoever audits is told so, too.
+        let audit = Postgres::connect_to_audit(&case.config).await.unwrap().audit().await.unwrap();
+        let [found] = &audit.findings[..] else { panic!("{:?}", audit.findings) };
+        assert_eq!(
+            (found.what, &found.examples[..]),
+            ("the tables lack a guard", &guards.iter().map(|g| (*g).to_owned()).collect::<Vec<_>>()[..])
+        );
+    }
 }
 
 /// A migration that cannot be done is not begun: nothing is half-migrated.

@@ -99,7 +99,7 @@ async fn a_missing_constraint_is_noticed() {
     server.psql_in(url.rsplit('/').next().unwrap(), drop).unwrap();
     let missing = Postgres::connect(&config).await.err();
     assert!(
-        matches!(&missing, Some(bms_postgres::Error::Damaged { missing, .. }) if missing == &["hold_seats_held_or_sold"]),
+        matches!(&missing, Some(bms_postgres::Error::Damaged { missing, .. }) if missing == &["hold_seats.hold_seats_held_or_sold"]),
         "{missing:?}"
     );
 }

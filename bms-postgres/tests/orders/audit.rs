@@ -69,7 +69,8 @@ async fn each_broken_promise_is_found() {
             "insert into bms.seat_claims select shard, show_id, 'B1', seat_index, order_id, null from bms.seat_claims where expires_at is null limit 1",
             "one place of a seat plan is claimed under two names",
         ),
-        ("delete from bms.seat_claims where expires_at is null", "a confirmed order lacks the claim of one of its seats"),
+        ("alter table bms.seat_claims disable trigger seat_claims_stay_sold; delete from bms.seat_claims where expires_at is null",
+            "a confirmed order lacks the claim of one of its seats"),
         (
             "update bms.seat_claims set expires_at = null where expires_at is not null",
             "a claim does not fit its order",
@@ -150,6 +151,9 @@ async fn constraints_refuse_what_a_promise_forbids() {
              from bms.orders where state = 'PAYMENT_PENDING'",
             "orders_one_open_a_hold",
         ),
+        ("delete from bms.seat_claims where expires_at is null", "seat_claims_stay_sold"),
+        ("update bms.seat_claims set seat_id = 'Z9' where expires_at is null and seat_id = 'S2'", "seat_claims_stay_sold"),
+        ("update bms.seat_claims set expires_at = now() where expires_at is null", "seat_claims_stay_sold"),
         ("update bms.tickets set code = 'BMS-000001'", "tickets_pkey"),
         ("insert into bms.payment_notices select * from bms.payment_notices limit 1", "payment_notices_pkey"),
         (
@@ -169,7 +173,13 @@ async fn constraints_refuse_what_a_promise_forbids() {
         let found = refused.as_database_error().and_then(|said| said.constraint()).map(str::to_owned);
         assert_eq!(found.as_deref(), Some(constraint), "{sql}: {refused}");
     }
-    for sql in ["update bms.order_changes set at = now()", "delete from bms.order_changes", "truncate bms.order_changes"] {
+    for sql in [
+        "update bms.order_changes set at = now()",
+        "delete from bms.order_changes",
+        "truncate bms.order_changes",
+        "truncate bms.seat_claims",
+        "truncate bms.orders cascade",
+    ] {
         let refused = by_hand(&config, sql).await.expect_err(sql);
         assert_eq!(refused.as_database_error().and_then(|said| said.code()).as_deref(), Some("23000"), "{sql}");
     }

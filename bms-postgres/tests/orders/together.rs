@@ -2,7 +2,6 @@
 //!
 //! These tests run on one thread, where all calls that are awaited together have come before the first statement is sent.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use bms_domain::payment::{PaymentReport, PaymentStatus, RefundReason};
@@ -10,7 +9,7 @@ use bms_domain::seat::SeatSet;
 use bms_domain::store::{Creation, NewOrder, OrderStore as _, Settled, StoreError};
 use bms_domain::testing::{ManualClock, sample};
 use bms_postgres::sqlx::Row as _;
-use bms_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use bms_postgres::sqlx::postgres::PgPoolOptions;
 use bms_postgres::testing::{PgBouncer, Server};
 use bms_postgres::{Postgres, PostgresConfig, PostgresOrders, sqlx};
 use futures::future::join_all;
@@ -226,7 +225,7 @@ async fn the_hosts_patience_with_locks_is_left_alone() {
     let bouncer = PgBouncer::start(server, &[("default_pool_size", "1")]).unwrap();
     let pooled = bouncer.url_in(url.rsplit('/').next().unwrap());
     for (url, config, n) in [(&url, config.clone(), 1), (&pooled, config.transaction_pooling(true), 10)] {
-        let options = PgConnectOptions::from_str(url).unwrap().statement_cache_capacity(0);
+        let options = support::behind(url).statement_cache_capacity(0);
         let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
         let patience = async || {
             let shown = sqlx::raw_sql("show lock_timeout").fetch_one(&pool).await.unwrap();

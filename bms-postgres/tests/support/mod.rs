@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bms_domain::testing::{ManualClock, Runtime};
-use bms_postgres::sqlx::postgres::PgPoolOptions;
+use bms_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use bms_postgres::sqlx::{AssertSqlSafe, Executor as _, PgPool, Transaction};
 use bms_postgres::testing::Server;
 use bms_postgres::{Postgres, PostgresConfig};
@@ -39,6 +39,11 @@ pub(crate) fn database() -> &'static str {
 fn by_socket(server: &Server, url: &str) -> String {
     let (_, database) = url.rsplit_once('/').unwrap();
     format!("postgres:///{database}?host={}&port={}&user=postgres", server.directory().display(), server.port())
+}
+
+/// How a host of its own asks for a database of a pooler.
+pub(crate) fn behind(url: &str) -> PgConnectOptions {
+    url.parse::<PgConnectOptions>().unwrap().extra_float_digits(None)
 }
 
 /// A schema of its own, migrated.
