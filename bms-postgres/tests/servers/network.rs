@@ -6,7 +6,7 @@ use std::{
 };
 
 use bms_postgres::{
-    sqlx::{Connection as _, Error, PgConnection, query, query_scalar, raw_sql},
+    sqlx::{Connection as _, Error, PgConnection, postgres::PgConnectOptions, query, query_scalar, raw_sql},
     testing::{PgBouncer, Proxy, Server},
 };
 
@@ -125,13 +125,16 @@ fn pgbouncer_shares_one_connection_out_by_transaction() {
     server.role("guest", "s3cret", &name).unwrap();
     server.psql_in(&name, "GRANT ALL ON seat TO guest").unwrap();
     let bouncer = PgBouncer::start(server, &[("default_pool_size", "1")]).unwrap();
-    let url = bouncer.url_of("guest", "s3cret", &name);
-    let refusal = ask::<i32>(&bouncer.url_of("guest", "wrong", &name), "SELECT 1").unwrap_err();
-    assert!(refusal.as_database_error().is_some());
+    let login = |password| {
+        let options: PgConnectOptions = bouncer.url_of("guest", password, &name).parse().unwrap();
+        options.extra_float_digits(None)
+    };
     block_on(async {
+        let refusal = PgConnection::connect_with(&login("wrong")).await.unwrap_err();
+        assert!(refusal.as_database_error().unwrap().message().contains("authentication"), "{refusal}");
         let pid = || query_scalar::<_, i32>("SELECT pg_backend_pid()").persistent(false);
-        let mut first = PgConnection::connect(&url).await.unwrap();
-        let mut second = PgConnection::connect(&url).await.unwrap();
+        let mut first = PgConnection::connect_with(&login("s3cret")).await.unwrap();
+        let mut second = PgConnection::connect_with(&login("s3cret")).await.unwrap();
         let shared = pid().fetch_one(&mut first).await.unwrap();
         assert_eq!(pid().fetch_one(&mut second).await.unwrap(), shared);
         let insert = || query("INSERT INTO seat VALUES ($1)").persistent(false);
